@@ -1,0 +1,167 @@
+// The run file: one YAML per experiment (docs/run-file.md). Model-specific keys stand under the model's name.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ttsft/config/binder.h"
+
+namespace ttsft {
+
+// data.validation: a share in [0, 1), or a file with one utterance id per line.
+struct ValidationChoice : Binder::Flexible {
+  double share = 0.02;
+  std::filesystem::path list;  // wins when not empty
+  void parse_scalar(const std::string& text) override;
+  void parse_list(const std::vector<std::string>& items) override;
+  void parse_map(const std::map<std::string, std::string>& items) override;
+  std::string dump() const override;
+  void resolve_paths(const std::filesystem::path& folder) override;
+};
+
+// train.keep: "all", or {last: N, best: K}.
+struct KeepChoice : Binder::Flexible {
+  bool all = true;
+  int64_t last = 0, best = 1;
+  void parse_scalar(const std::string& text) override;
+  void parse_list(const std::vector<std::string>& items) override;
+  void parse_map(const std::map<std::string, std::string>& items) override;
+  std::string dump() const override;
+};
+
+// lora.targets: a list of endings and roles, or one regular expression.
+struct TargetChoice : Binder::Flexible {
+  std::vector<std::string> endings;
+  std::string regex;
+  void parse_scalar(const std::string& text) override;
+  void parse_list(const std::vector<std::string>& items) override;
+  void parse_map(const std::map<std::string, std::string>& items) override;
+  std::string dump() const override;
+};
+
+// eval.checkpoints: "all", "base", "last", "best", one name, or a list of names and folders.
+struct CheckpointChoice : Binder::Flexible {
+  std::vector<std::string> names = {"all"};
+  void parse_scalar(const std::string& text) override;
+  void parse_list(const std::vector<std::string>& items) override;
+  void parse_map(const std::map<std::string, std::string>& items) override;
+  std::string dump() const override;
+};
+
+struct DataConfig : Section {
+  std::filesystem::path source, prepared, reference;
+  std::string speaker, instruct;
+  ValidationChoice validation;
+  std::map<std::string, std::string> guards;
+  void bind(Binder& b) override;
+  void validate() const override;
+};
+
+struct OptimizerConfig : Section {
+  std::string name = "adamw";
+  double learning_rate = 2e-6;
+  std::vector<double> betas = {0.9, 0.999};
+  double eps = 1e-8, weight_decay = 0.01;
+  void bind(Binder& b) override;
+  void validate() const override;
+};
+
+struct ScheduleConfig : Section {
+  std::string name = "constant";  // constant | linear | cosine
+  int64_t warmup_steps = 0;
+  void bind(Binder& b) override;
+  void validate() const override;
+};
+
+struct TrainConfig : Section {
+  std::string stage = "lm", method = "lora";
+  std::optional<int64_t> steps;   // one of steps and epochs; both null: 1000 steps
+  std::optional<double> epochs;
+  std::optional<int64_t> batch_tokens, batch_utterances;  // one of the two; both null: 8192 tokens
+  int64_t accumulate = 1;
+  bool shuffle = true;
+  std::optional<double> dropout;
+  bool activation_checkpointing = false;
+  OptimizerConfig optimizer;
+  ScheduleConfig schedule;
+  double clip_grad_norm = 1.0;  // 0: off
+  int64_t checkpoint_every = 100, validate_every = 100;
+  std::optional<int64_t> patience;
+  KeepChoice keep;
+  void bind(Binder& b) override;
+  void validate() const override;
+};
+
+struct LoraConfig : Section {
+  int64_t rank = 16;
+  double alpha = 32, dropout = 0;
+  bool rslora = false;
+  TargetChoice targets;
+  std::filesystem::path init_from;
+  void bind(Binder& b) override;
+  void validate() const override;
+};
+
+struct EvalConfig : Section {
+  std::string split = "validation";  // validation | train | all
+  CheckpointChoice checkpoints;
+  std::filesystem::path prompts;
+  std::vector<double> lora_scales = {1.0};
+  std::vector<std::string> metrics;
+  void bind(Binder& b) override;
+  void validate() const override;
+};
+
+struct SynthConfig : Section {
+  double temperature = 0.9, top_p = 1.0, min_p = 0.0, repetition_penalty = 1.05, length_penalty = 0.0;
+  int64_t top_k = 50, beams = 1, max_frames = 2048;
+  double lora_scale = 1.0;
+  std::string format = "pcm16";
+  void bind(Binder& b) override;
+  void validate() const override;
+};
+
+struct RunConfig : Section {
+  std::string model;
+  std::filesystem::path checkpoint, run;
+  std::string device = "auto", precision = "auto";
+  int64_t seed = 1;
+  DataConfig data;
+  TrainConfig train;
+  LoraConfig lora;
+  EvalConfig eval;
+  SynthConfig synth;
+  std::shared_ptr<Section> model_options;  // the adapter's own section, bound under the model's name; may be null
+  std::filesystem::path file;              // the run file, for error lines and relative paths
+
+  void bind(Binder& b) override;
+  void validate() const override;
+};
+
+// What a model contributes before its file is read: its own section and its defaults for the common ones.
+struct ModelDefaults {
+  std::shared_ptr<Section> options;
+  std::function<void(RunConfig&)> preset;
+};
+// Called with the value of `model:`; throws UsageError with the nearest known name.
+using ModelLookup = std::function<ModelDefaults(const std::string& name)>;
+
+// Reads, overlays `key.path=value` (paths relative to the working directory), validates. UsageErrors name file, line
+// and key ("run.yaml:12: train.setps: unknown key; did you mean train.steps?").
+RunConfig load_run(const std::filesystem::path& file, const std::vector<std::string>& overrides,
+                   const ModelLookup& lookup);
+
+// Every key with its value; with comments, as `ttsft config MODEL` prints it. Loads back to the same configuration.
+std::string dump_run(const RunConfig& config, bool comments = false);
+
+// Keys whose values differ, as "train.steps: 100 -> 200", for the refusal to continue another run.
+// `ignore` holds dotted prefixes that may differ (eval, synth, device, ...).
+std::vector<std::string> diff_runs(const std::string& old_dump, const std::string& new_dump,
+                                   const std::vector<std::string>& ignore);
+
+}  // namespace ttsft

@@ -1,0 +1,40 @@
+// Byte-level BPE of the GPT-2 family: special tokens cut out, Unicode NFC, a split pattern, bytes as letters, merges.
+// Exact to Hugging Face's tokenizers for Qwen2-type vocabularies.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ttsft {
+
+// Split patterns, by the name of the model family that was trained with them.
+inline constexpr std::string_view kQwen2SplitPattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+inline constexpr std::string_view kMistralSplitPattern =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
+class Bpe {
+ public:
+  // vocab.json, merges.txt and added_tokens_decoder of tokenizer_config.json in a folder. DataError names the file.
+  static Bpe from_folder(const std::filesystem::path& folder, std::string_view split_pattern = kQwen2SplitPattern);
+  ~Bpe();
+  Bpe(Bpe&&) noexcept;
+  Bpe& operator=(Bpe&&) noexcept;
+
+  std::vector<int64_t> encode(std::string_view utf8) const;  // thread-safe; invalid UTF-8 is a DataError
+  std::string decode(std::span<const int64_t> ids) const;
+  int64_t id(std::string_view token) const;  // exact token (special or not), -1 when absent
+  int64_t size() const;                      // highest id + 1
+
+ private:
+  struct Impl;
+  explicit Bpe(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace ttsft

@@ -1,0 +1,25 @@
+// Long text into pieces that a model can speak in one go.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ttsft {
+
+// Sentences by ICU's break iterator (Unicode UAX 29), trimmed, empty ones dropped.
+std::vector<std::string> split_sentences(std::string_view utf8);
+
+// Pieces between matches of a regular expression (PCRE2, UTF); the match stays with the piece before it.
+// An invalid expression is a UsageError with its position.
+std::vector<std::string> split_by_pattern(std::string_view utf8, const std::string& pattern);
+
+// Joins neighbouring pieces with a space while the result has at most max_characters code points;
+// a longer single piece is broken at the last space or clause mark before the limit.
+std::vector<std::string> pack_pieces(const std::vector<std::string>& pieces, int max_characters);
+
+int64_t count_characters(std::string_view utf8);  // code points
+bool is_valid_utf8(std::string_view text);
+
+}  // namespace ttsft
