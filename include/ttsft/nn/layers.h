@@ -1,0 +1,51 @@
+// Small layers whose parameters start uninitialised: weights always come from a file, and initialising two billion
+// values that are overwritten a moment later takes longer than loading them.
+#pragma once
+
+#include <torch/torch.h>
+
+namespace ttsft {
+
+// weight [num, dim]; forward(ids [...]) -> [..., dim]
+class EmbeddingImpl : public torch::nn::Module {
+ public:
+  EmbeddingImpl(int64_t num, int64_t dim);
+  torch::Tensor forward(const torch::Tensor& ids);
+  torch::Tensor weight;
+};
+TORCH_MODULE(Embedding);
+
+// RMSNorm (Zhang and Sennrich 2019): x / sqrt(mean(x^2) + eps) * weight, mean in float32.
+class RmsNormImpl : public torch::nn::Module {
+ public:
+  RmsNormImpl(int64_t dim, double eps);
+  torch::Tensor forward(const torch::Tensor& x);
+  torch::Tensor weight;
+
+ private:
+  double eps_;
+};
+TORCH_MODULE(RmsNorm);
+
+// LayerNorm over the last dimension, with weight and bias.
+class LayerNormImpl : public torch::nn::Module {
+ public:
+  LayerNormImpl(int64_t dim, double eps);
+  torch::Tensor forward(const torch::Tensor& x);
+  torch::Tensor weight, bias;
+
+ private:
+  double eps_;
+};
+TORCH_MODULE(LayerNorm);
+
+// x * scale, one factor per channel (LayerScale, Touvron et al. 2021).
+class LayerScaleImpl : public torch::nn::Module {
+ public:
+  explicit LayerScaleImpl(int64_t dim);
+  torch::Tensor forward(const torch::Tensor& x);
+  torch::Tensor scale;
+};
+TORCH_MODULE(LayerScale);
+
+}  // namespace ttsft

@@ -1,0 +1,20 @@
+// Cross entropy over a vocabulary whose logits are never held in full.
+#pragma once
+
+#include <torch/torch.h>
+
+namespace ttsft {
+
+struct TokenLoss {
+  torch::Tensor nll;      // [N], float32, differentiable in hidden and weight
+  torch::Tensor correct;  // [N], bool, argmax == target; undefined unless asked for
+};
+
+// -log softmax(hidden weight^T)[target] per row, in chunks of rows; the backward pass recomputes each chunk's logits, so
+// that memory is chunk x V and not N x V. Sums and softmax in float32.
+TokenLoss linear_cross_entropy(const torch::Tensor& hidden,   // [N, D]
+                               const torch::Tensor& weight,   // [V, D]
+                               const torch::Tensor& targets,  // [N], int64
+                               bool want_correct = false, int64_t chunk = 4096);
+
+}  // namespace ttsft
