@@ -8,7 +8,8 @@
 
 namespace ttsft {
 
-// Written beside the target under a temporary name; commit() flushes to disk and renames; otherwise removed.
+// Written beside the target under a temporary name; commit() flushes to disk and renames; otherwise
+// removed.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path target);
@@ -25,7 +26,8 @@ class AtomicFile {
   bool committed_ = false;
 };
 
-// The same for a folder: fill path(), then commit() renames it to the target, replacing an older one.
+// The same for a folder: fill path(), then commit() renames it to the target, replacing an older
+// one.
 class AtomicFolder {
  public:
   explicit AtomicFolder(std::filesystem::path target);
@@ -42,12 +44,14 @@ class AtomicFolder {
 };
 
 void write_text_atomic(const std::filesystem::path& file, std::string_view text);
-std::string read_text(const std::filesystem::path& file);  // throws DataError when it cannot be read
+std::string read_text(
+    const std::filesystem::path& file);  // throws DataError when it cannot be read
 
 // Hard link where the file system allows it, else a copy.
 void link_or_copy(const std::filesystem::path& from, const std::filesystem::path& to);
 
-// Exclusive lock on a folder for the life of the object (flock on <folder>/.lock); RunError when another holds it.
+// Exclusive lock on a folder for the life of the object (flock on <folder>/.lock); RunError when
+// another holds it.
 class FolderLock {
  public:
   explicit FolderLock(const std::filesystem::path& folder);

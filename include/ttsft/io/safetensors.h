@@ -1,5 +1,5 @@
-// The safetensors format: 8 bytes header length, a JSON header, the data. Read by mapping, written atomically.
-// Format: https://github.com/huggingface/safetensors (README, "Format").
+// The safetensors format: 8 bytes header length, a JSON header, the data. Read by mapping, written
+// atomically. Format: https://github.com/huggingface/safetensors (README, "Format").
 #pragma once
 
 #include <filesystem>
@@ -14,15 +14,17 @@ namespace ttsft {
 
 class MappedFile;
 
-// One or several mapped files seen as one list of tensors. Every malformed header is a DataError that names the file.
+// One or several mapped files seen as one list of tensors. Every malformed header is a DataError
+// that names the file.
 class SafetensorsReader {
  public:
-  // A .safetensors file, a model.safetensors.index.json, or a folder that holds model.safetensors or its index.
+  // A .safetensors file, a model.safetensors.index.json, or a folder that holds model.safetensors
+  // or its index.
   static SafetensorsReader open(const std::filesystem::path& path);
 
   const std::vector<TensorView>& tensors() const { return tensors_; }  // sorted by name
   const TensorView* find(std::string_view name) const;                 // nullptr when absent
-  const TensorView& at(std::string_view name) const;                   // throws DataError naming file and tensor
+  const TensorView& at(std::string_view name) const;  // throws DataError naming file and tensor
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const std::filesystem::path& path() const { return path_; }
 

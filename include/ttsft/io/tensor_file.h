@@ -1,4 +1,5 @@
-// Named arrays as they lie in files, without LibTorch: what safetensors (and later .pt and .npy) readers yield.
+// Named arrays as they lie in files, without LibTorch: what safetensors (and later .pt and .npy)
+// readers yield.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +18,7 @@ std::string_view dtype_name(DType dtype);      // safetensors' spelling: "F32", 
 DType dtype_from_name(std::string_view name);  // throws DataError
 
 using Shape = std::vector<int64_t>;
-int64_t shape_size(const Shape& shape);  // number of values
+int64_t shape_size(const Shape& shape);      // number of values
 std::string shape_text(const Shape& shape);  // "[2, 3]"
 
 // A view into a mapped file or into a buffer; valid as long as its owner.
