@@ -1,12 +1,16 @@
 # One CMake target per folder of src/, one test binary per folder of tests/.
 
-# ttsft_add_library(<area> [TORCH] DEPS ...): src/<area>/*.cpp and include/ttsft/<area>/ as ttsft::<area>.
+# ttsft_add_library(<area> [TORCH] DEPS ... [PRIVATE ...]): src/<area>/*.cpp and include/ttsft/<area>/ as ttsft::<area>.
+# PRIVATE libraries are used in the .cpp files only; their headers do not reach the folders below.
 # A folder without sources becomes an interface target, so that headers alone may live there.
 function(ttsft_add_library area)
-  cmake_parse_arguments(ARG "TORCH" "" "DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH" "" "DEPS;PRIVATE" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${area}/*.cpp)
   list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
   ttsft_define_target(ttsft_${area} "${ARG_TORCH}" "${sources}" "${ARG_DEPS}")
+  if(ARG_PRIVATE AND sources)
+    target_link_libraries(ttsft_${area} PRIVATE ${ARG_PRIVATE})
+  endif()
   add_library(ttsft::${area} ALIAS ttsft_${area})
 endfunction()
 
@@ -19,7 +23,8 @@ function(ttsft_define_target name torch sources deps)
     add_library(${name} INTERFACE)
     set(scope INTERFACE)
   endif()
-  target_include_directories(${name} ${scope} ${CMAKE_SOURCE_DIR}/include)
+  # The root too, so that models/ and tests can write "models/<name>/config.h".
+  target_include_directories(${name} ${scope} ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR})
   target_link_libraries(${name} ${scope} ${deps})
   if(torch)
     target_link_libraries(${name} ${scope} torch::cpu)
@@ -39,8 +44,7 @@ function(ttsft_add_models)
     string(REGEX REPLACE "TTSFT_MODEL\\(([a-z0-9_]+)\\).*" "\\1" name ${line})
     file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/models/${name}/*.cpp)
     ttsft_define_target(ttsft_model_${name} TRUE "${sources}" ttsft::model)
-    target_include_directories(ttsft_model_${name} PUBLIC ${CMAKE_SOURCE_DIR})
-    target_link_libraries(ttsft_models INTERFACE ttsft_model_${name})
+        target_link_libraries(ttsft_models INTERFACE ttsft_model_${name})
     list(APPEND names ${name})
   endforeach()
   set(TTSFT_MODEL_NAMES ${names} PARENT_SCOPE)

@@ -1,8 +1,9 @@
 #include <gtest/gtest.h>
-#include <spdlog/spdlog.h>
+
+#include "ttsft/core/log.h"
 
 int main(int argc, char** argv) {
   ::testing::InitGoogleTest(&argc, argv);
-  spdlog::set_level(spdlog::level::err);
+  ttsft::init_logging(/*quiet=*/true);
   return RUN_ALL_TESTS();
 }

@@ -3,6 +3,7 @@
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <memory>
@@ -84,6 +85,12 @@ void log_to_file(const std::filesystem::path& file) {
   }
   sinks.push_back(std::move(added));
   set_default(std::move(sinks));
+}
+
+void log_line(LogLevel level, const std::string& text) {
+  constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::info, spdlog::level::warn,
+                                                   spdlog::level::err};
+  spdlog::default_logger()->log(kLevels[static_cast<int>(level)], spdlog::string_view_t(text));
 }
 
 }  // namespace ttsft

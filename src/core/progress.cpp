@@ -11,6 +11,7 @@
 #include <cstdio>
 
 #include "src/core/terminal.h"
+#include "ttsft/core/log.h"
 
 namespace ttsft {
 namespace {
@@ -102,7 +103,7 @@ void Progress::draw(bool last) {
   const std::chrono::duration<double> elapsed = steady_clock::now() - start_;
   std::string text = progress_text(label_, done_, total_, unit_, elapsed.count(), note_, last);
   if (last || !terminal_) {
-    spdlog::info("{}", text);
+    log_line(LogLevel::kInfo, text);
     return;
   }
   text = fit_to_terminal(std::move(text));

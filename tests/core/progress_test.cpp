@@ -35,11 +35,7 @@ TEST(ProgressText, UnknownTotalOrNothingDone) {
 
 class ProgressLines : public ::testing::Test {
  protected:
-  void SetUp() override { old_ = spdlog::default_logger(); }
-  void TearDown() override {
-    spdlog::set_default_logger(old_);
-    Progress::set_quiet(false);
-  }
+  void TearDown() override { init_logging(/*quiet=*/true); }  // as test_main.cpp left it
 
   static std::string run(bool quiet) {
     ::testing::internal::CaptureStderr();
@@ -57,8 +53,6 @@ class ProgressLines : public ::testing::Test {
     }  // finishes once only
     return ::testing::internal::GetCapturedStderr();
   }
-
-  std::shared_ptr<spdlog::logger> old_;
 };
 
 TEST_F(ProgressLines, OneLastLineOffTheTerminal) {

@@ -38,7 +38,7 @@ struct LoraSlot {
 class LinearImpl : public torch::nn::Module {
  public:
   explicit LinearImpl(const LinearOptions& options);
-  LinearImpl(int64_t in, int64_t out, bool bias = false) : LinearImpl(LinearOptions{in, out, bias}) {}
+  LinearImpl(int64_t in, int64_t out, bool with_bias = false) : LinearImpl(LinearOptions{in, out, with_bias}) {}
 
   torch::Tensor forward(const torch::Tensor& x);  // [..., in] -> [..., out]
 
