@@ -1,6 +1,7 @@
 // Dimensions of a Qwen3-TTS checkpoint, read from upstream's own files and never from the run file.
-// Source: qwen_tts 0.1.1, configuration_qwen3_tts.py and configuration_qwen3_tts_tokenizer_v2.py; the class defaults
-// there differ from the release, so every key without a documented default must be in the file.
+// Source: qwen_tts 0.1.1, configuration_qwen3_tts.py and configuration_qwen3_tts_tokenizer_v2.py;
+// the class defaults there differ from the release, so every key without a documented default must
+// be in the file.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +25,10 @@ struct TalkerConfig : DecoderConfig {
   int64_t text_hidden_size, text_vocab_size, num_code_groups;
   int64_t codec_pad_id, codec_bos_id, codec_eos_token_id;
   int64_t codec_think_id, codec_nothink_id, codec_think_bos_id, codec_think_eos_id;
-  std::map<std::string, int64_t> codec_language_id;    // lower-case names
-  std::map<std::string, int64_t> spk_id;               // lower-case names
-  std::map<std::string, std::string> spk_is_dialect;   // only speakers whose entry is a dialect's name
+  std::map<std::string, int64_t> codec_language_id;  // lower-case names
+  std::map<std::string, int64_t> spk_id;             // lower-case names
+  std::map<std::string, std::string>
+      spk_is_dialect;  // only speakers whose entry is a dialect's name
   DecoderConfig code_predictor;
 };
 
@@ -39,10 +41,12 @@ struct SpeakerEncoderConfig {
 };
 
 struct CodecEncoderConfig {
-  int64_t num_filters, kernel_size, last_kernel_size, residual_kernel_size, num_residual_layers, compress;
+  int64_t num_filters, kernel_size, last_kernel_size, residual_kernel_size, num_residual_layers,
+      compress;
   int64_t dilation_growth_rate;
   std::vector<int64_t> upsampling_ratios;
-  int64_t hidden_size, num_hidden_layers, num_attention_heads, num_key_value_heads, head_dim, intermediate_size;
+  int64_t hidden_size, num_hidden_layers, num_attention_heads, num_key_value_heads, head_dim,
+      intermediate_size;
   double norm_eps, rope_theta, frame_rate;
   int64_t codebook_size, codebook_dim, num_quantizers, num_semantic_quantizers;
 };
@@ -86,8 +90,9 @@ struct Config {
   bool has_speaker_encoder() const { return variant == Variant::kBase; }
 };
 
-// Reads config.json, generation_config.json and speech_tokenizer/config.json of a checkpoint folder. DataError: a file
-// or key is missing, the model type is another, the 25 Hz tokenizer, sizes that contradict each other.
+// Reads config.json, generation_config.json and speech_tokenizer/config.json of a checkpoint
+// folder. DataError: a file or key is missing, the model type is another, the 25 Hz tokenizer,
+// sizes that contradict each other.
 Config read_config(const std::filesystem::path& checkpoint);
 
 }  // namespace ttsft::qwen3_tts

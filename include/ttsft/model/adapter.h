@@ -1,0 +1,71 @@
+// The interface between the engines and a model. One implementation per folder of models/.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ttsft/config/run_config.h"
+#include "ttsft/io/tensor_file.h"
+#include "ttsft/model/checkpoint.h"
+#include "ttsft/model/info.h"
+#include "ttsft/model/preparer.h"
+#include "ttsft/model/stage.h"
+#include "ttsft/model/synthesizer.h"
+
+namespace ttsft {
+
+// Where and how a model's parts are made.
+struct ModelContext {
+  const RunConfig& config;
+  torch::Device device = torch::kCPU;
+  torch::Dtype dtype = torch::kFloat32;  // of the language model; codecs are float32
+};
+
+enum class FixtureSize {
+  kTiny,     // seconds on two cores; large enough to memorise two clips
+  kRelease,  // the released dimensions
+};
+
+// A random checkpoint in the released layout, as names and shapes: tools/fixture fills and writes it.
+struct FixtureTensor {
+  std::string name;
+  DType dtype = DType::kF32;
+  Shape shape;
+  enum class Fill { kNormal, kOne, kZero, kSmall, kCount } fill = Fill::kNormal;  // kCount: positive, for usage counters
+  double scale = 0.02;  // standard deviation of kNormal
+};
+struct FixtureFile {
+  std::string path;                    // within the checkpoint folder
+  std::vector<FixtureTensor> tensors;  // a safetensors file, or
+  std::string text;                    // a text file
+};
+
+class ModelAdapter {
+ public:
+  virtual ~ModelAdapter() = default;
+
+  virtual const ModelInfo& info() const = 0;
+  virtual std::shared_ptr<Section> make_options() const = 0;  // the model's section of the run file
+  virtual void preset(RunConfig& config) const = 0;           // its defaults for the common sections
+
+  // "" when the folder is not a checkpoint of this model; else one line about it ("Qwen3-TTS 1.7B Base, 28 layers").
+  virtual std::string recognise(const std::filesystem::path& folder) const = 0;
+
+  virtual std::unique_ptr<Preparer> make_preparer(const ModelContext& context) const = 0;
+  // checkpoint: kBase or kFull; adapters are put on the stage's module by the engine.
+  virtual std::unique_ptr<Stage> make_stage(const ModelContext& context, const CheckpointRef& checkpoint) const = 0;
+  virtual std::unique_ptr<Synthesizer> make_synthesizer(const ModelContext& context, const CheckpointRef& checkpoint,
+                                                        double lora_scale) const = 0;
+  // The complete released layout with the adapter merged. The engine verifies it.
+  virtual void export_checkpoint(const ModelContext& context, const CheckpointRef& checkpoint, double lora_scale,
+                                 const std::filesystem::path& out) const = 0;
+
+  virtual std::vector<FixtureFile> fixture(FixtureSize size) const = 0;
+};
+
+}  // namespace ttsft

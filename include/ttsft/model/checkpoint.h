@@ -1,0 +1,41 @@
+// Which weights a command works on: the release, a checkpoint of the run, or a folder from elsewhere.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "ttsft/config/run_config.h"
+
+namespace ttsft {
+
+enum class CheckpointKind {
+  kBase,     // the run file's `checkpoint`
+  kAdapter,  // PEFT files; the base is the run file's `checkpoint`
+  kFull,     // a complete folder in the released layout
+};
+
+struct CheckpointRef {
+  std::string name;  // "base", "step-00000100" or the folder's name
+  std::filesystem::path folder;
+  CheckpointKind kind = CheckpointKind::kBase;
+  int64_t step = -1;  // of this run; -1 when it is none
+};
+
+// "base" | "last" | "best" | "step-N" | a folder. UsageError: unknown name (those there are listed), empty run, rank or
+// alpha of an adapter that contradict the run file's own lora section.
+CheckpointRef resolve_checkpoint(const RunConfig& config, const std::string& name);
+
+// eval.checkpoints resolved, the base always first, then by step.
+std::vector<CheckpointRef> resolve_checkpoints(const RunConfig& config, const std::vector<std::string>& names);
+
+// Checkpoints of the run that are complete, by step.
+std::vector<CheckpointRef> run_checkpoints(const RunConfig& config);
+
+std::string step_folder_name(int64_t step);  // "step-00000100"
+
+// The step whose validation loss is lowest so far, -1 without validations; kept in run/best.json.
+int64_t read_best_step(const std::filesystem::path& run);
+void write_best_step(const std::filesystem::path& run, int64_t step, double validation_loss);
+
+}  // namespace ttsft

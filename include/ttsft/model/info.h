@@ -1,0 +1,35 @@
+// Facts about a model that need no weights.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace ttsft {
+
+// Three rates that are easily confused and ruin a run when they are. Hz.
+struct Rates {
+  int encoder_in = 0;       // what the codec or tokenizer that makes the training targets hears
+  int codec_out = 0;        // what synth writes
+  int speaker_encoder = 0;  // what the voice reference is brought to; 0: the model has none
+  double frames_per_second = 0;  // of the outer language model
+};
+
+struct License {
+  std::string weights;  // "Apache-2.0"
+  bool commercial = true;
+  std::string note;     // what a user should know before a run; "" when nothing
+};
+
+struct ModelInfo {
+  std::string name;      // as in the run file: "qwen3-tts"
+  std::string folder;    // models/<folder>
+  std::string title;     // "Qwen3-TTS 12Hz"
+  std::string paradigm;  // how it speaks, in one line
+  Rates rates;
+  License license;
+  std::vector<std::string> stages;        // what can be trained: "lm", "flow"
+  std::vector<std::string> lora_targets;  // default adapter sites
+  std::vector<std::string> releases;      // checkpoints it takes
+};
+
+}  // namespace ttsft

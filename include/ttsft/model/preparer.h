@@ -1,0 +1,49 @@
+// What a model does with one recording before training: audio and text in, a row of its training format out.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ttsft/audio/audio.h"
+#include "ttsft/audio/guards.h"
+#include "ttsft/data/utterance.h"
+
+namespace ttsft {
+
+// One recording on its way through prep. The engine fills the first part, the adapter the rest.
+struct PrepItem {
+  const Utterance* utterance = nullptr;
+  Audio audio;               // mono, the file's own rate; empty when the row needs none
+  std::vector<float> wave;   // load() leaves here what encode() wants (at the encoder's rate)
+  nlohmann::ordered_json row;  // encode(): the row of the prepared set
+  double seconds = 0;          // of audio
+  std::string refused;         // set by load() or encode(): why this row cannot be used; the run goes on without it
+};
+
+class Preparer {
+ public:
+  virtual ~Preparer() = default;
+
+  // All beyond the recording and its row that decides the result: weights of the encoders, options, format version.
+  virtual std::string fingerprint() const = 0;
+  virtual AudioLimits limits() const = 0;
+  // False when the row brings its own codes and only has to be checked.
+  virtual bool needs_audio(const Utterance& utterance) const = 0;
+
+  // CPU work of one recording: resampling and the like. Called from several threads at once.
+  virtual void load(PrepItem& item) const = 0;
+  // Length that batches are sorted and budgeted by, after load(); samples at the encoder's rate.
+  virtual int64_t length(const PrepItem& item) const = 0;
+  // Encodes a batch of like lengths. Each row must come out as if it were alone.
+  virtual void encode(std::span<PrepItem*> batch) = 0;
+  // Budget of a batch in units of length(), padding included.
+  virtual int64_t batch_budget() const = 0;
+
+  // Files of the whole set beside the rows (speaker vectors, statistics), written into the prepared folder. `rows` are
+  // all utterances of the set, also those whose rows were reused. Returns what index.json should say about them.
+  virtual nlohmann::ordered_json finish(const std::vector<Utterance>& rows, const std::filesystem::path& folder) = 0;
+};
+
+}  // namespace ttsft
