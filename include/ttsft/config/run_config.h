@@ -1,4 +1,5 @@
-// The run file: one YAML per experiment (docs/run-file.md). Model-specific keys stand under the model's name.
+// The run file: one YAML per experiment (docs/run-file.md). Model-specific keys stand under the
+// model's name.
 #pragma once
 
 #include <filesystem>
@@ -34,7 +35,8 @@ struct KeepChoice : Binder::Flexible {
   std::string dump() const override;
 };
 
-// lora.targets: a list of endings and roles, or one regular expression.
+// lora.targets: a list of endings and roles, or one regular expression. One role alone needs no
+// list.
 struct TargetChoice : Binder::Flexible {
   std::vector<std::string> endings;
   std::string regex;
@@ -44,13 +46,15 @@ struct TargetChoice : Binder::Flexible {
   std::string dump() const override;
 };
 
-// eval.checkpoints: "all", "base", "last", "best", one name, or a list of names and folders.
+// eval.checkpoints: "all", "base", "last", "best", step-N, a folder, or a list of these. What is no
+// such word is a folder.
 struct CheckpointChoice : Binder::Flexible {
   std::vector<std::string> names = {"all"};
   void parse_scalar(const std::string& text) override;
   void parse_list(const std::vector<std::string>& items) override;
   void parse_map(const std::map<std::string, std::string>& items) override;
   std::string dump() const override;
+  void resolve_paths(const std::filesystem::path& folder) override;
 };
 
 struct DataConfig : Section {
@@ -80,17 +84,20 @@ struct ScheduleConfig : Section {
 
 struct TrainConfig : Section {
   std::string stage = "lm", method = "lora";
-  std::optional<int64_t> steps;   // one of steps and epochs; both null: 1000 steps
+  // load_run leaves exactly one of each pair set: steps or epochs (1000 steps when neither is
+  // given), batch_tokens or batch_utterances (8192 tokens). A flag displaces the other one of the
+  // file, and the file that of a preset.
+  std::optional<int64_t> steps;
   std::optional<double> epochs;
-  std::optional<int64_t> batch_tokens, batch_utterances;  // one of the two; both null: 8192 tokens
+  std::optional<int64_t> batch_tokens, batch_utterances;
   int64_t accumulate = 1;
   bool shuffle = true;
   std::optional<double> dropout;
   bool activation_checkpointing = false;
   OptimizerConfig optimizer;
   ScheduleConfig schedule;
-  double clip_grad_norm = 1.0;  // 0: off
-  int64_t checkpoint_every = 100, validate_every = 100;
+  double clip_grad_norm = 1.0;                           // 0: off
+  int64_t checkpoint_every = 100, validate_every = 100;  // 0: at the end only
   std::optional<int64_t> patience;
   KeepChoice keep;
   void bind(Binder& b) override;
@@ -118,7 +125,8 @@ struct EvalConfig : Section {
 };
 
 struct SynthConfig : Section {
-  double temperature = 0.9, top_p = 1.0, min_p = 0.0, repetition_penalty = 1.05, length_penalty = 0.0;
+  double temperature = 0.9, top_p = 1.0, min_p = 0.0, repetition_penalty = 1.05,
+         length_penalty = 0.0;
   int64_t top_k = 50, beams = 1, max_frames = 2048;
   double lora_scale = 1.0;
   std::string format = "pcm16";
@@ -136,27 +144,38 @@ struct RunConfig : Section {
   LoraConfig lora;
   EvalConfig eval;
   SynthConfig synth;
-  std::shared_ptr<Section> model_options;  // the adapter's own section, bound under the model's name; may be null
-  std::filesystem::path file;              // the run file, for error lines and relative paths
+  std::shared_ptr<Section>
+      model_options;  // the adapter's own section, bound under the model's name; may be null
+  std::filesystem::path file;  // the run file, for error lines and relative paths
 
   void bind(Binder& b) override;
   void validate() const override;
 };
 
-// What a model contributes before its file is read: its own section and its defaults for the common ones.
+// What a model contributes before its file is read: its own section and its defaults for the common
+// ones.
 struct ModelDefaults {
   std::shared_ptr<Section> options;
   std::function<void(RunConfig&)> preset;
 };
-// Called with the value of `model:`; throws UsageError with the nearest known name.
+// Called with the value of `model:`; makes new options each time; throws UsageError with the
+// nearest known name.
 using ModelLookup = std::function<ModelDefaults(const std::string& name)>;
 
-// Reads, overlays `key.path=value` (paths relative to the working directory), validates. UsageErrors name file, line
-// and key ("run.yaml:12: train.setps: unknown key; did you mean train.steps?").
+// Reads, overlays `key.path=value` (paths relative to the working directory), validates.
+// UsageErrors name file, line and key ("run.yaml:12: train.setps: unknown key; did you mean
+// train.steps?").
 RunConfig load_run(const std::filesystem::path& file, const std::vector<std::string>& overrides,
                    const ModelLookup& lookup);
 
-// Every key with its value; with comments, as `ttsft config MODEL` prints it. Loads back to the same configuration.
+// What a run file that names just the model means; `ttsft config MODEL` prints it with comments.
+RunConfig default_run(const std::string& model, const ModelLookup& lookup);
+
+// For a command that needs a path: UsageError naming the dotted key when it is empty.
+void require(const RunConfig& config, const std::filesystem::path& value, const std::string& key);
+
+// Every key with its value; with comments, as `ttsft config MODEL` prints it. Loads back to the
+// same configuration.
 std::string dump_run(const RunConfig& config, bool comments = false);
 
 // Keys whose values differ, as "train.steps: 100 -> 200", for the refusal to continue another run.

@@ -1,0 +1,134 @@
+// The keys that YAML may write in several ways.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "src/config/reader.h"
+#include "src/config/yaml_text.h"
+#include "ttsft/config/run_config.h"
+#include "ttsft/core/strings.h"
+
+namespace ttsft {
+namespace {
+
+using Texts = std::vector<std::string>;
+using TextMap = std::map<std::string, std::string>;
+
+}  // namespace
+
+// --- data.validation
+
+void ValidationChoice::parse_scalar(const std::string& text) {
+  const auto number = config::parse_double(text);
+  if (!number) {
+    if (text.empty()) throw std::invalid_argument("wants a share in [0, 1) or a file, got nothing");
+    list = text;
+    return;
+  }
+  if (*number < 0 || *number >= 1) {
+    throw std::invalid_argument(
+        fmt::format("wants a share in [0, 1), got {}; 0.02 holds back one clip in fifty", text));
+  }
+  share = *number;
+  list.clear();
+}
+void ValidationChoice::parse_list(const Texts&) {
+  throw std::invalid_argument(
+      "wants a share in [0, 1) or a file, got a list; write the ids into a file, one a line");
+}
+void ValidationChoice::parse_map(const TextMap&) {
+  throw std::invalid_argument("wants a share in [0, 1) or a file, got a map");
+}
+std::string ValidationChoice::dump() const {
+  return list.empty() ? config::yaml_text(share) : config::yaml_text(list);
+}
+void ValidationChoice::resolve_paths(const std::filesystem::path& folder) {
+  list = config::resolve_path(list.string(), folder);
+}
+
+// --- train.keep
+
+void KeepChoice::parse_scalar(const std::string& text) {
+  if (text != "all") {
+    throw std::invalid_argument(fmt::format("wants all, or {{last: N, best: K}}, got `{}`", text));
+  }
+  *this = KeepChoice();
+}
+void KeepChoice::parse_list(const Texts&) {
+  throw std::invalid_argument("wants all, or {last: N, best: K}, got a list");
+}
+void KeepChoice::parse_map(const TextMap& items) {
+  if (items.empty()) throw std::invalid_argument("wants last, best or both in its map");
+  KeepChoice parsed;
+  parsed.all = false;
+  for (const auto& [key, text] : items) {
+    if (key != "last" && key != "best") {
+      throw std::invalid_argument(fmt::format("knows last and best, not `{}`", key));
+    }
+    const auto count = config::parse_int(text);
+    if (!count || *count < 0) {
+      throw std::invalid_argument(
+          fmt::format("wants a count of at least 0 for {}, got `{}`", key, text));
+    }
+    (key == "last" ? parsed.last : parsed.best) = *count;
+  }
+  *this = parsed;
+}
+std::string KeepChoice::dump() const {
+  return all ? "all" : fmt::format("{{last: {}, best: {}}}", last, best);
+}
+
+// --- lora.targets
+
+void TargetChoice::parse_scalar(const std::string& text) {
+  if (text.empty()) throw std::invalid_argument("wants names or a regular expression, got nothing");
+  endings.clear();
+  regex.clear();
+  // A role is no module's path, so that it cannot be meant as a regular expression.
+  if (text == "attention" || text == "mlp") {
+    endings = {text};
+  } else {
+    regex = text;
+  }
+}
+void TargetChoice::parse_list(const Texts& items) {
+  endings = items;
+  regex.clear();
+}
+void TargetChoice::parse_map(const TextMap&) {
+  throw std::invalid_argument(
+      "wants a list of module names or roles, or one regular expression, got a map");
+}
+std::string TargetChoice::dump() const {
+  return regex.empty() ? config::yaml_text(endings) : config::yaml_text(regex);
+}
+
+// --- eval.checkpoints
+
+void CheckpointChoice::parse_scalar(const std::string& text) {
+  parse_list({text});
+}
+void CheckpointChoice::parse_list(const Texts& items) {
+  if (items.empty() || std::find(items.begin(), items.end(), "") != items.end()) {
+    throw std::invalid_argument("wants all, base, last, best, step-N or folders, got nothing");
+  }
+  names = items;
+}
+void CheckpointChoice::parse_map(const TextMap&) {
+  throw std::invalid_argument("wants one name or a list of names, got a map");
+}
+std::string CheckpointChoice::dump() const {
+  return names.size() == 1 ? config::yaml_text(names.front()) : config::yaml_text(names);
+}
+void CheckpointChoice::resolve_paths(const std::filesystem::path& folder) {
+  const Texts words = {"all", "base", "last", "best"};
+  for (std::string& name : names) {
+    const bool word = std::find(words.begin(), words.end(), name) != words.end();
+    const bool step =
+        name.starts_with("step-") && name.find_first_not_of("0123456789", 5) == std::string::npos;
+    if (!word && !step) name = config::resolve_path(name, folder).string();
+  }
+}
+
+}  // namespace ttsft

@@ -1,0 +1,77 @@
+#include <gtest/gtest.h>
+
+#include <stdexcept>
+
+#include "ttsft/config/run_config.h"
+
+namespace ttsft {
+namespace {
+
+using std::invalid_argument;
+
+TEST(ValidationChoice, ShareOrFile) {
+  ValidationChoice choice;
+  choice.parse_scalar("0");
+  EXPECT_EQ(choice.share, 0);
+  EXPECT_EQ(choice.dump(), "0.0");
+  choice.parse_scalar("lists/held.txt");
+  choice.resolve_paths("/set");
+  EXPECT_EQ(choice.list, "/set/lists/held.txt");
+  EXPECT_EQ(choice.dump(), "/set/lists/held.txt");
+  choice.parse_scalar("0.1");
+  EXPECT_TRUE(choice.list.empty());  // a share takes the file's place
+  for (const char* text : {"1", "1.5", "-0.1", ""}) {
+    EXPECT_THROW(choice.parse_scalar(text), invalid_argument) << text;
+  }
+  EXPECT_THROW(choice.parse_list({"a"}), invalid_argument);
+  EXPECT_THROW(choice.parse_map({}), invalid_argument);
+}
+
+TEST(KeepChoice, AllOrCounts) {
+  KeepChoice choice;
+  choice.parse_map({{"last", "3"}});
+  EXPECT_FALSE(choice.all);
+  EXPECT_EQ(choice.dump(), "{last: 3, best: 1}");
+  choice.parse_map({{"last", "0"}, {"best", "2"}});
+  EXPECT_EQ(choice.last, 0);
+  EXPECT_EQ(choice.best, 2);
+  EXPECT_THROW(choice.parse_map({}), invalid_argument);
+  EXPECT_THROW(choice.parse_map({{"last", "-1"}}), invalid_argument);
+  EXPECT_THROW(choice.parse_map({{"last", "x"}}), invalid_argument);
+  EXPECT_THROW(choice.parse_map({{"first", "1"}}), invalid_argument);
+  EXPECT_THROW(choice.parse_scalar("some"), invalid_argument);
+  EXPECT_THROW(choice.parse_list({"all"}), invalid_argument);
+  EXPECT_EQ(choice.best, 2);  // a refused value changes nothing
+  choice.parse_scalar("all");
+  EXPECT_EQ(choice.dump(), "all");
+}
+
+TEST(TargetChoice, NamesOrRegex) {
+  TargetChoice choice;
+  choice.parse_list({"q_proj", "k_proj"});
+  EXPECT_EQ(choice.dump(), "[q_proj, k_proj]");
+  choice.parse_scalar(R"(.*\.(q|k)_proj)");
+  EXPECT_TRUE(choice.endings.empty());
+  EXPECT_EQ(choice.regex, R"(.*\.(q|k)_proj)");
+  choice.parse_scalar("attention");  // a role alone
+  EXPECT_TRUE(choice.regex.empty());
+  EXPECT_EQ(choice.endings, std::vector<std::string>{"attention"});
+  EXPECT_THROW(choice.parse_scalar(""), invalid_argument);
+  EXPECT_THROW(choice.parse_map({{"a", "b"}}), invalid_argument);
+}
+
+TEST(CheckpointChoice, WordsStayAndFoldersAreResolved) {
+  CheckpointChoice choice;
+  choice.parse_list({"base", "step-100", "step-x", "../other", "/abs"});
+  choice.resolve_paths("/run");
+  EXPECT_EQ(choice.dump(), "[base, step-100, /run/step-x, /other, /abs]");
+  choice.parse_scalar("best");
+  choice.resolve_paths("/run");
+  EXPECT_EQ(choice.dump(), "best");
+  EXPECT_THROW(choice.parse_list({}), invalid_argument);
+  EXPECT_THROW(choice.parse_scalar(""), invalid_argument);
+  EXPECT_THROW(choice.parse_map({}), invalid_argument);
+}
+
+}  // namespace
+}  // namespace ttsft
