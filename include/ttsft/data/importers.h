@@ -1,4 +1,5 @@
-// Readers for the formats that people have: one function, which looks at the source and says what it took it for.
+// Readers for the formats that people have: one function, which looks at the source and says what
+// it took it for.
 #pragma once
 
 #include <filesystem>
@@ -10,21 +11,34 @@
 namespace ttsft {
 
 struct ImportDefaults {
-  std::string speaker;                // data.speaker
-  std::filesystem::path reference;    // data.reference
-  std::string instruct;               // data.instruct
+  std::string speaker;              // data.speaker
+  std::filesystem::path reference;  // data.reference
+  std::string instruct;             // data.instruct
 };
 
 struct ImportedSet {
-  std::string format;  // "LJSpeech", "wav + txt", "JSONL", "Kaldi"
-  std::vector<Utterance> utterances;    // in source order
-  std::vector<RejectedRow> rejected;    // no text, no audio file, ...
+  std::string format;                 // "LJSpeech", "wav + txt", "JSONL", "Kaldi"
+  std::vector<Utterance> utterances;  // in source order
+  std::vector<RejectedRow> rejected;  // no text, no audio file, ...
 };
 
-// source: an LJSpeech folder or its metadata.csv (id|text or id|text|normalised text; the normalised one wins; wavs in
-// wavs/ or beside the file), a folder of audio files with .txt or .lab of the same stem, a .jsonl, or a Kaldi folder
-// (wav.scp, text, optional utt2spk, segments refused by name). DataError: nothing there, format unknown, duplicate ids
-// (both places named), an empty set. A single row that cannot be used goes to `rejected`.
+// source is one of
+//   LJSpeech   a folder with metadata.csv, or that file: id|text or id|text|normalised text, of
+//   which
+//              the normalised one wins; the first column is "x", "x.wav" or "wavs/x.wav", with the
+//              recordings in wavs/ or beside the file. A first line of column names is skipped.
+//   wav + txt  a folder of audio files with .txt or .lab of the same stem; sub-folders, one level
+//              deep, are speakers
+//   JSONL      audio | audio_filepath | wav | path; text | transcript | sentence; id |
+//   utterance_id;
+//              speaker | spk; language; instruct; ref_audio | reference; other fields are kept
+//   Kaldi      a folder with wav.scp, text and optionally utt2spk; segments and commands are
+//   refused
+// Paths in a source: the working directory if the file is there, else the source's folder.
+//
+// DataError: nothing there, format unknown, a malformed line (named), two rows of one id (both
+// places named), no usable row. UsageError: data.reference is not there. A single row that cannot
+// be used goes to `rejected` under the guard audio_missing (also for its reference) or text_empty.
 ImportedSet import_set(const std::filesystem::path& source, const ImportDefaults& defaults);
 
 }  // namespace ttsft

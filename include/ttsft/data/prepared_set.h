@@ -1,28 +1,35 @@
 // The prepared folder: what prep writes and train and eval read.
 //
-//   train.jsonl, validation.jsonl   rows in upstream's training format (what a row holds is the adapter's affair)
-//   index.json                      what was made from what: hashes, rates, durations, versions
-//   rejected.jsonl                  each refused row with its reason
-//   rows.partial.jsonl              only while prep runs or after a kill: finished rows, so that it resumes
+//   train.jsonl,            rows in upstream's training format
+//   validation.jsonl          (what a row holds is the adapter's affair)
+//   index.json              what was made from what: hashes, rates, durations, versions
+//   rejected.jsonl          each refused row with its reason
+//   rows.partial.jsonl      only while prep runs or after a kill: finished rows, so that it resumes
+//
+// index.json is written last and holds the hashes of both row files: a set that a kill left half
+// renewed, or that somebody edited, is never taken for a finished one.
 #pragma once
 
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <mutex>
 #include <nlohmann/json.hpp>
-#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "ttsft/data/utterance.h"
+#include "ttsft/io/atomic_file.h"
 
 namespace ttsft {
 
 struct PreparedRow {
   std::string id;
-  std::string key;             // content hash of all that decided the row: audio bytes, text, encoder, options
+  std::string key;  // content hash of all that decided the row: audio bytes, text, encoder, options
   double seconds = 0;          // of audio
   nlohmann::ordered_json row;  // as it stands in train.jsonl
+  nlohmann::ordered_json notes;  // what prep found out about the recording; null: nothing
 };
 
 struct PreparedSet {
@@ -31,35 +38,54 @@ struct PreparedSet {
   std::vector<PreparedRow> train, validation;  // in manifest order
 
   std::vector<PreparedRow> all() const;  // both, in manifest order
-  // DataError when there is none, when it is half written, or when it was made for another model.
+  // DataError when there is none, when it is half written or edited, when another version of ttsft
+  // wrote it, or when it was made for another model.
   static PreparedSet open(const std::filesystem::path& folder, const std::string& model);
 };
 
-// The writing side. Rows may come in any order; a row is safe as soon as add() returns.
+// The writing side. Rows may come in any order and from any thread; a row is safe from a kill as
+// soon as add() returns. The folder is locked (FolderLock) for the life of the object.
 class PreparedWriter {
  public:
+  // Creates the folder and loads what earlier runs left there for reuse. DataError: a set of
+  // another model, or an index.json that ttsft did not write. RunError: another ttsft writes here.
   PreparedWriter(std::filesystem::path folder, std::string model);
 
-  // The row of an earlier run that this content key still describes, or nullptr.
+  // The row of an earlier run that this content key still describes, or nullptr. Asking for it
+  // includes it in the set: no add() is needed. Valid until a row of the same id is added.
   const PreparedRow* reusable(const std::string& id, const std::string& key) const;
   void add(const PreparedRow& row);
 
-  // Splits, writes every file atomically and removes the partial one. `order` is the manifest's order of ids; rows of
-  // other ids (removed from the source) are dropped.
+  // Splits, writes every file atomically and removes the partial one. `order` is the manifest's
+  // order of ids; rows of other ids (removed from the source) and of rejected ids are dropped.
+  // Every id of `order` that is not rejected must have been added or reused (RunError). When no row
+  // is left, rejected.jsonl is written and a DataError points to it. The keys format, version,
+  // model, files and utterances of the index are the writer's own.
   void finish(const std::vector<std::string>& order, const std::vector<std::string>& validation_ids,
               const std::vector<RejectedRow>& rejected, nlohmann::ordered_json index);
 
   const std::filesystem::path& folder() const { return folder_; }
 
  private:
+  void load_finished();
+  void load_journal();
+  void write_journal(const PreparedRow& row);
+
   std::filesystem::path folder_;
   std::string model_;
+  FolderLock lock_;
   std::map<std::string, PreparedRow> rows_;
+  std::set<std::string> journaled_;        // ids whose row in rows_ stands in the journal
+  mutable std::set<std::string> current_;  // ids added or reused in this run
+  mutable std::mutex mutex_;
   std::ofstream journal_;
 };
 
-// Which ids validate: by hash of the id (share in [0, 1)), or those listed in a file, one a line (unknown: DataError).
+// Which ids validate, in the order of `ids`: by hash of the id (share in [0, 1), else UsageError),
+// so that an id stays on its side when others come and go; or those listed in a file, one a line
+// (unknown or none: DataError). A share above 0 of two ids or more leaves neither side empty.
 std::vector<std::string> validation_ids(const std::vector<std::string>& ids, double share);
-std::vector<std::string> validation_ids(const std::vector<std::string>& ids, const std::filesystem::path& list);
+std::vector<std::string> validation_ids(const std::vector<std::string>& ids,
+                                        const std::filesystem::path& list);
 
 }  // namespace ttsft

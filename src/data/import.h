@@ -1,0 +1,70 @@
+// What the importers of the single formats share. importers.cpp chooses among them.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "ttsft/data/importers.h"
+
+namespace ttsft {
+
+// The end of an audio file's name, lower case, that the importers take for audio: ".wav", ...
+const std::vector<std::string>& audio_extensions();
+bool has_audio_extension(const std::filesystem::path& file);
+
+struct SourceLine {
+  int64_t number;  // from 1
+  std::string text;
+};
+
+// Lines that are not blank, without line ends (LF or CRLF) and byte order mark. DataError:
+// unreadable, not UTF-8.
+std::vector<SourceLine> read_lines(const std::filesystem::path& file);
+
+// "metadata.csv line 12"
+std::string place(const std::filesystem::path& file, int64_t line);
+
+// Gathers the rows of one source: resolves paths, fills in the defaults, sorts out what cannot be
+// used.
+class ImportCollector {
+ public:
+  // folder: where relative paths that are not in the working directory start.
+  ImportCollector(std::string format, const std::filesystem::path& folder,
+                  const ImportDefaults& defaults);
+
+  // The file that a path of the source means: from the working directory if it is there, else from
+  // the manifest's folder. Empty when it is in neither.
+  std::filesystem::path find_file(const std::string& written) const;
+
+  // How a found file goes into a row: as written when that works from the working directory, else
+  // absolute.
+  std::string row_path(const std::string& written, const std::filesystem::path& found) const;
+
+  // Takes a row whose id, audio, audio_path (empty: not there), text, where and own fields are set.
+  void add(Utterance utterance);
+  void reject(const std::string& id, const std::string& where, const std::string& reason,
+              const std::string& guard);
+
+  ImportedSet finish(const std::filesystem::path& source);  // DataError when no row is usable
+
+ private:
+  void claim(const std::string& id, const std::string& where);
+
+  std::filesystem::path folder_;
+  ImportDefaults defaults_;
+  ImportedSet set_;
+  std::map<std::string, std::string> places_;  // id -> where it was first seen
+};
+
+ImportedSet import_ljspeech(const std::filesystem::path& file, const ImportDefaults& defaults);
+ImportedSet import_jsonl(const std::filesystem::path& file, const ImportDefaults& defaults);
+ImportedSet import_audio_folder(const std::filesystem::path& folder,
+                                const ImportDefaults& defaults);
+ImportedSet import_kaldi(const std::filesystem::path& folder, const ImportDefaults& defaults);
+
+// Audio in the folder itself or one level below: what import_audio_folder reads.
+bool holds_audio(const std::filesystem::path& folder);
+
+}  // namespace ttsft

@@ -1,0 +1,321 @@
+#include "ttsft/data/importers.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/temporary_folder.h"
+#include "ttsft/core/error.h"
+#include "ttsft/io/atomic_file.h"
+
+namespace ttsft {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+const fs::path kFixtures = TTSFT_FIXTURES;
+
+// Importers look at names only, so an empty file is a recording.
+class Import : public ::testing::Test {
+ protected:
+  ImportedSet import(const std::string& source, const ImportDefaults& defaults = {}) const {
+    return import_set(folder_ / source, defaults);
+  }
+  std::string error(const std::string& source) const {
+    return message_of<DataError>([&] { import(source); });
+  }
+  static std::vector<std::string> ids(const ImportedSet& set) {
+    std::vector<std::string> found;
+    for (const Utterance& row : set.utterances) found.push_back(row.id);
+    return found;
+  }
+  static std::vector<std::string> rejections(const ImportedSet& set) {
+    std::vector<std::string> found;
+    for (const RejectedRow& row : set.rejected) found.push_back(row.id + ": " + row.guard);
+    return found;
+  }
+
+  TemporaryFolder folder_;
+};
+
+using LjSpeech = Import;
+using Jsonl = Import;
+using AudioFolder = Import;
+using Kaldi = Import;
+
+TEST_F(LjSpeech, ReadsTheFolderWithWavsBelow) {
+  const ImportedSet set = import_set(kFixtures / "austen", {});
+  EXPECT_EQ(set.format, "LJSpeech");
+  ASSERT_EQ(set.utterances.size(), 5u);
+  EXPECT_TRUE(set.rejected.empty());
+  const Utterance& first = set.utterances[0];
+  EXPECT_EQ(first.id, "austen-0870");
+  EXPECT_EQ(first.audio_path, kFixtures / "austen/wavs/austen-0870.wav");
+  EXPECT_THAT(first.text, HasSubstr("And Mister John"));  // the normalised column
+  EXPECT_EQ(first.where, "metadata.csv line 1");
+  EXPECT_EQ(first.row, (ordered_json{{"audio", first.audio_path.string()}, {"text", first.text}}));
+}
+
+TEST_F(LjSpeech, ReadsTheFileWithWavsBeside) {
+  const ImportDefaults defaults{"ada", kFixtures / "qwen3_tts/audio/ref.wav", "calmly"};
+  const ImportedSet set = import_set(kFixtures / "qwen3_tts/audio/metadata.csv", defaults);
+  EXPECT_THAT(ids(set), ElementsAre("a", "b", "c"));
+  const Utterance& row = set.utterances[1];
+  EXPECT_EQ(row.audio_path, kFixtures / "qwen3_tts/audio/b.wav");
+  EXPECT_EQ(row.speaker, "ada");
+  EXPECT_EQ(row.instruct, "calmly");
+  EXPECT_EQ(row.reference_path, kFixtures / "qwen3_tts/audio/ref.wav");
+  EXPECT_EQ(row.row["ref_audio"], row.reference);
+}
+
+TEST_F(LjSpeech, TakesEveryFormOfTheFirstColumn) {
+  for (const char* file : {"beside.wav", "wavs/below.wav", "wavs/x.v2.flac", "wavs/d.wav"}) {
+    folder_.write(file, "");
+  }
+  folder_.write("metadata.csv",
+                "\xEF\xBB\xBF"
+                "beside|one\r\n\r\nbelow.wav|two|\r\nwavs/d.wav| three |tres \r\nx.v2|four");
+  const ImportedSet set = import("metadata.csv");
+  EXPECT_THAT(ids(set), ElementsAre("beside", "below", "d", "x.v2"));
+  EXPECT_EQ(set.utterances[1].text, "two");  // an empty third column does not win
+  EXPECT_EQ(set.utterances[2].text, "tres");
+  EXPECT_EQ(set.utterances[3].where, "metadata.csv line 5");
+  EXPECT_EQ(set.utterances[3].audio_path, folder_ / "wavs/x.v2.flac");
+  EXPECT_THAT(ids(import("")), ElementsAre("beside", "below", "d", "x.v2"));
+}
+
+TEST_F(LjSpeech, RejectsSingleRows) {
+  folder_.write("a.wav", "");
+  folder_.write("b.wav", "");
+  folder_.write("metadata.csv", "a|one\nb| \ngone|three\n");
+  const ImportedSet set = import("metadata.csv");
+  EXPECT_THAT(ids(set), ElementsAre("a"));
+  EXPECT_THAT(rejections(set), ElementsAre("b: text_empty", "gone: audio_missing"));
+  EXPECT_EQ(set.rejected[1].where, "metadata.csv line 3");
+  EXPECT_THAT(set.rejected[1].reason, HasSubstr("gone"));
+}
+
+TEST_F(LjSpeech, RefusesMalformedLinesByNumber) {
+  folder_.write("a.wav", "");
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"a|one\na|two\n", "line 1 and metadata.csv line 2"},
+      {"a|one\nb|x\nb|y\n", "line 2 and metadata.csv line 3"},
+      {"a|one\na\n", "1 columns"},
+      {"a|one|one|speaker\n", "4 columns"},
+      {"|one\n", "first column"},
+      {"a|one\nb|caf\xE9\n", "not UTF-8: metadata.csv line 2"},
+      {"audio_file|text|speaker_name\na|one|ada\n", "speaker_name"},
+      {"", "empty"},
+      {"b|one\nc|two\n", "none of 2 rows"}};
+  for (const auto& [content, reason] : cases) {
+    folder_.write("metadata.csv", content);
+    EXPECT_THAT(error("metadata.csv"), HasSubstr(reason)) << content;
+  }
+}
+
+TEST_F(LjSpeech, SkipsColumnNames) {
+  folder_.write("a.wav", "");
+  folder_.write("metadata.csv", "id|text|normalized_text\na|one|uno\n");
+  EXPECT_THAT(ids(import("")), ElementsAre("a"));
+  folder_.write("id.wav", "");  // a recording of that name makes it a row
+  folder_.write("metadata.csv", "id|text\na|one\n");
+  EXPECT_THAT(ids(import("")), ElementsAre("id", "a"));
+}
+
+TEST_F(Jsonl, KeepsTheRowAndReadsEveryAlias) {
+  folder_.write("a.wav", "");
+  folder_.write("b.wav", "");
+  folder_.write("r.wav", "");
+  folder_.write("set.jsonl",
+                R"({"z": [1, 2], "audio": "a.wav", "text": " Gr\u00fc\u00dfe ", "speaker": 7,)"
+                R"( "language": "de", "instruct": "sadly", "ref_audio": "r.wav"})"
+                "\n\n"
+                R"({"audio_filepath": "b.wav", "sentence": "two", "utterance_id": 12,)"
+                R"( "spk": "bob", "reference": "r.wav", "duration": 1.5})"
+                "\r\n");
+  const ImportedSet set = import("set.jsonl", {"ada", {}, "calmly"});
+  EXPECT_EQ(set.format, "JSONL");
+  EXPECT_THAT(ids(set), ElementsAre("a", "12"));
+  const Utterance& first = set.utterances[0];
+  EXPECT_EQ(first.text,
+            " Gr\xC3\xBC\xC3\x9F"
+            "e ");  // as written: upstream tokenises it so
+  EXPECT_EQ(first.audio, "a.wav");
+  EXPECT_EQ(first.audio_path, folder_ / "a.wav");
+  EXPECT_EQ(first.speaker, "7");
+  EXPECT_EQ(first.language, "de");
+  EXPECT_EQ(first.instruct, "sadly");
+  EXPECT_EQ(first.reference_path, folder_ / "r.wav");
+  EXPECT_EQ(
+      first.row.dump(),
+      "{\"z\":[1,2],\"audio\":\"a.wav\",\"text\":\" Gr\xC3\xBC\xC3\x9F"
+      "e \",\"speaker\":7,\"language\":\"de\",\"instruct\":\"sadly\",\"ref_audio\":\"r.wav\"}");
+  const Utterance& second = set.utterances[1];
+  EXPECT_EQ(second.where, "set.jsonl line 3");
+  EXPECT_EQ(second.speaker, "bob");
+  EXPECT_EQ(second.instruct, "calmly");
+  EXPECT_EQ(second.row["duration"], 1.5);
+  EXPECT_EQ(second.row["audio"], "b.wav");  // added under upstream's names
+  EXPECT_EQ(second.row["text"], "two");
+  EXPECT_EQ(second.row["ref_audio"], "r.wav");
+}
+
+TEST_F(Jsonl, TakesWhatUpstreamPrepared) {
+  const fs::path before = fs::current_path();
+  fs::current_path(kFixtures / "qwen3_tts");  // its paths start there, not at the file's folder
+  const ImportedSet set = import_set("expected/prep_out.jsonl", {});
+  fs::current_path(before);
+  EXPECT_THAT(ids(set), ElementsAre("a", "b", "c"));
+  EXPECT_EQ(set.utterances[0].audio, "audio/a.wav");
+  EXPECT_EQ(set.utterances[0].audio_path, kFixtures / "qwen3_tts/audio/a.wav");
+  EXPECT_EQ(set.utterances[0].row["audio_codes"][0].size(), 16u);
+  EXPECT_EQ(set.utterances[0].row["audio"], "audio/a.wav");
+}
+
+TEST_F(Jsonl, TheWorkingDirectoryComesFirst) {
+  folder_.write("data/a.wav", "");
+  folder_.write("a.wav", "");
+  folder_.write("data/set.jsonl", R"({"wav": "a.wav", "text": "one"})");
+  const fs::path before = fs::current_path();
+  fs::current_path(folder_.path());
+  const ImportedSet set = import_set("data/set.jsonl", {});
+  fs::current_path(before);
+  EXPECT_EQ(set.utterances[0].audio_path, folder_ / "a.wav");
+  EXPECT_EQ(import("data/set.jsonl").utterances[0].audio_path, folder_ / "data/a.wav");
+}
+
+TEST_F(Jsonl, RejectsSingleRows) {
+  folder_.write("a.wav", "");
+  folder_.write("set.jsonl",
+                R"({"audio": "a.wav", "text": "one"})"
+                "\n"
+                R"({"audio": "gone.wav", "text": "two"})"
+                "\n"
+                R"({"id": "x", "audio": "a.wav", "text": " "})"
+                "\n"
+                R"({"id": "y", "audio": "a.wav", "text": "y", "ref_audio": "gone.wav"})"
+                "\n"
+                R"({"text": "no audio", "audio": null})");
+  const ImportedSet set = import("set.jsonl");
+  EXPECT_THAT(ids(set), ElementsAre("a"));
+  EXPECT_THAT(rejections(set), ElementsAre("gone: audio_missing", "x: text_empty",
+                                           "y: audio_missing", "set.jsonl line 5: audio_missing"));
+  EXPECT_THAT(set.rejected[2].reason, HasSubstr("reference gone.wav"));
+}
+
+TEST_F(Jsonl, RefusesMalformedLinesByNumber) {
+  folder_.write("a.wav", "");
+  const std::string good = R"({"audio": "a.wav", "text": "one"})";
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"{", "not JSON"},
+      {"[1]", "not a JSON object"},
+      {R"({"audio": {"path": "a.wav"}, "text": "x"})", "'audio'"},
+      {R"({"audio": "a.wav", "text": 3})", "'text'"},
+      {R"({"audio": "a.wav", "text": "x", "id": 1.5})", "'id'"},
+      {R"({"audio": "a.wav", "text": "x", "speaker": ["s"]})", "'speaker'"},
+      {"{\"audio\": \"a.wav\", \"text\": \"\xFF\"}", "not UTF-8"}};
+  for (const auto& [line, reason] : cases) {
+    folder_.write("set.jsonl", good + "\n" + line + "\n");
+    EXPECT_THAT(error("set.jsonl"), AllOf(HasSubstr(reason), HasSubstr("set.jsonl line 2")));
+  }
+  folder_.write("set.jsonl", good + "\n" + good);
+  EXPECT_THAT(error("set.jsonl"),
+              AllOf(HasSubstr("'a'"), HasSubstr("set.jsonl line 1 and set.jsonl line 2")));
+  folder_.write("set.jsonl", "\n\n");
+  EXPECT_THAT(error("set.jsonl"), HasSubstr("empty"));
+}
+
+TEST_F(AudioFolder, PairsRecordingsWithTexts) {
+  for (const char* file : {"b.wav", "a.FLAC", "c.wav", "d.mp3", "._a.wav", "notes/deep/x.wav"}) {
+    folder_.write("set/" + std::string(file), "");
+  }
+  folder_.write("set/a.txt", "\xEF\xBB\xBFone\r\ntwo \n");
+  folder_.write("set/b.lab", "three");
+  folder_.write("set/c.txt", "\n");
+  folder_.write("set/c.lab", "");
+  folder_.write("set/README.txt", "about");
+  const ImportedSet set = import("set");
+  EXPECT_EQ(set.format, "wav + txt");
+  EXPECT_THAT(ids(set), ElementsAre("a", "b"));
+  EXPECT_EQ(set.utterances[0].text, "one two");
+  EXPECT_EQ(set.utterances[0].speaker, "");
+  EXPECT_EQ(set.utterances[1].text, "three");
+  EXPECT_EQ(set.utterances[1].row["audio"], fs::canonical(folder_ / "set/b.wav").string());
+  EXPECT_THAT(rejections(set),
+              ElementsAre("c: text_empty", "d: text_empty", "README.txt: audio_missing"));
+}
+
+TEST_F(AudioFolder, SubFoldersAreSpeakers) {
+  for (const char* name : {"ada/a1", "bob/b1", "c"}) {
+    folder_.write("set/" + std::string(name) + ".wav", "");
+    folder_.write("set/" + std::string(name) + ".txt", name);
+  }
+  folder_.write("set/ada/README.txt", "x");
+  folder_.write("set/bob/README.txt", "x");
+  const ImportedSet set = import("set", {"eve", {}, ""});
+  EXPECT_THAT(ids(set), ElementsAre("c", "a1", "b1"));
+  EXPECT_EQ(set.utterances[0].speaker, "eve");
+  EXPECT_EQ(set.utterances[1].speaker, "ada");
+  EXPECT_EQ(set.utterances[2].where, "bob/b1.wav");
+  EXPECT_EQ(set.rejected.size(), 2u);
+}
+
+TEST_F(AudioFolder, RefusesTwoFilesOfOneName) {
+  for (const char* name : {"ada/1.wav", "ada/1.txt", "bob/1.wav", "bob/1.txt"}) {
+    folder_.write("set/" + std::string(name), "text");
+  }
+  EXPECT_THAT(error("set"), HasSubstr("ada/1.wav and bob/1.wav"));
+}
+
+TEST_F(Kaldi, ReadsItsTables) {
+  folder_.write("w/1.wav", "");
+  folder_.write("w/2.wav", "");
+  folder_.write("set/wav.scp", "u1 " + (folder_ / "w/1.wav").string() +
+                                   "\nu2\t../w/2.wav\nu3 w/x\n" + "u4 ../w/1.wav\n");
+  folder_.write("set/text", "u2 two words\nu1 one\nu3 three\nu5 five\n");
+  folder_.write("set/utt2spk", "u1 ada\n");
+  const ImportedSet set = import("set", {"eve", {}, ""});
+  EXPECT_EQ(set.format, "Kaldi");
+  EXPECT_THAT(ids(set), ElementsAre("u1", "u2"));
+  EXPECT_EQ(set.utterances[0].speaker, "ada");
+  EXPECT_EQ(set.utterances[1].speaker, "eve");
+  EXPECT_EQ(set.utterances[1].text, "two words");
+  EXPECT_EQ(set.utterances[1].where, "wav.scp line 2");
+  EXPECT_THAT(rejections(set),
+              ElementsAre("u3: audio_missing", "u4: text_empty", "u5: audio_missing"));
+}
+
+TEST_F(Kaldi, RefusesWhatItCannotRead) {
+  folder_.write("set/1.wav", "");
+  folder_.write("set/wav.scp", "u1 1.wav\n");
+  EXPECT_THAT(error("set"), HasSubstr("'text'"));
+  folder_.write("set/text", "u1 one\nu1 two\n");
+  EXPECT_THAT(error("set"), HasSubstr("text line 1 and text line 2"));
+  folder_.write("set/text", "u1 one\n");
+  folder_.write("set/wav.scp", "u1 sox 1.wav -t wav - |\n");
+  EXPECT_THAT(error("set"), HasSubstr("wav.scp line 1"));
+  folder_.write("set/segments", "");
+  EXPECT_THAT(error("set"), HasSubstr("segments"));
+}
+
+TEST_F(Import, RefusesWhatIsNoDataSet) {
+  EXPECT_THAT(error("absent"), HasSubstr("absent"));
+  folder_.write("x.parquet", "");
+  EXPECT_THAT(error("x.parquet"), AllOf(HasSubstr("x.parquet"), HasSubstr("LJSpeech")));
+  EXPECT_THAT(error(""), HasSubstr("no data set"));
+}
+
+TEST_F(Import, TheReferenceOfTheRunFileMustBeThere) {
+  folder_.write("a.wav", "");
+  folder_.write("metadata.csv", "a|one");
+  EXPECT_THAT(message_of<UsageError>([&] {
+                import("metadata.csv", {"", folder_ / "gone.wav", ""});
+              }),
+              AllOf(HasSubstr("data.reference"), HasSubstr("gone.wav")));
+}
+
+}  // namespace
+}  // namespace ttsft
