@@ -82,6 +82,18 @@ void fill_plan(TrainConfig& train) {
   if (!train.batch_tokens && !train.batch_utterances) train.batch_tokens = kBatchTokens;
 }
 
+// Keys with a value, sections by the keys below them. An empty value (`rank:`) says nothing.
+void collect_given(const Node& node, const std::string& path, std::set<std::string>& given) {
+  for (const Entry& entry : node.entries) {
+    const std::string key = path.empty() ? entry.key : path + "." + entry.key;
+    if (entry.value.kind == Node::Kind::kMap) {
+      collect_given(entry.value, key, given);
+    } else if (entry.value.kind != Node::Kind::kNull) {
+      given.insert(key);
+    }
+  }
+}
+
 RunConfig with_model_defaults(const std::string& model, const ModelLookup& lookup) {
   RunConfig config;
   config.model = model;
@@ -132,6 +144,9 @@ RunConfig load_run(const fs::path& file, const std::vector<std::string>& overrid
   read_layer(config, from_file, config.file.parent_path());
   read_layer(config, from_flags, fs::current_path());
   fill_plan(config.train);
+  for (const Layer* layer : layers) {
+    for (const Node& tree : *layer) collect_given(tree, "", config.given);
+  }
   try {
     config.validate();
   } catch (const UsageError& e) {

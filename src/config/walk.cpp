@@ -58,6 +58,13 @@ class KeyCollector : public Walker {
   void leaf(const char* key) override { keys.push_back(dotted(key)); }
 };
 
+// "learning_rate: must be ..." does; a sentence about the section as a whole does not.
+bool begins_with_key(Section& section, const std::string& message) {
+  const std::vector<std::string> keys = dotted_keys(section);
+  const std::string word = message.substr(0, message.find_first_of(".: "));
+  return std::find(keys.begin(), keys.end(), word) != keys.end();
+}
+
 class Validator : public Walker {
  public:
   void choice(const char* key, std::string& value, const std::vector<std::string>& words,
@@ -73,7 +80,7 @@ class Validator : public Walker {
     try {
       section.validate();
     } catch (const UsageError& e) {
-      throw UsageError(dotted(key) + "." + e.what());
+      throw UsageError(dotted(key) + (begins_with_key(section, e.what()) ? "." : ": ") + e.what());
     }
   }
 

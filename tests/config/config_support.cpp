@@ -20,6 +20,7 @@ void ToyOptions::bind(Binder& b) {
 }
 
 void ToyOptions::validate() const {
+  if (mode == "icl" && table == "/none") throw UsageError("icl wants a table");
   if (dropout_text > 1) throw UsageError("dropout_text: must be at most 1");
 }
 

@@ -119,6 +119,13 @@ TEST(LoadRun, NullResetsAndEmptySectionsAreFine) {
   EXPECT_TRUE(run.data.reference.empty());
 }
 
+TEST(LoadRun, RemembersWhatWasWritten) {
+  const RunFile file("model: toy\nlora: {rank: 4, alpha:}\ntrain: {optimizer: {eps: 1.0e-6}}\n");
+  const RunConfig config = file.load({"lora.dropout=0.1"});
+  EXPECT_THAT(config.given,
+              ElementsAre("lora.dropout", "lora.rank", "model", "train.optimizer.eps"));
+}
+
 TEST(LoadRun, PathsStartAtTheFile) {
   const RunFile file(
       "model: plain\nrun: ./a/../b/\ndata: {validation: held.txt}\nlora: {init_from: ../x}\n"

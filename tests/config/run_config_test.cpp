@@ -81,6 +81,7 @@ TEST(Validate, Ranges) {
            {"synth: {format: mp3}", "synth.format: wants one of pcm16, pcm24, float32, got `mp3`"},
            {"toy: {mode: ilc}", "toy.mode: wants one of clone, icl, got `ilc`; did you mean icl?"},
            {"toy: {dropout_text: 2}", "toy.dropout_text: must be at most 1"},
+           {"toy: {mode: icl, table: /none}", "toy: icl wants a table"},
        }) {
     EXPECT_EQ(error_of(std::string("model: toy\n") + c.yaml + "\n"),
               std::string("run.yaml:2: ") + c.error);
