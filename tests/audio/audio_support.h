@@ -1,0 +1,88 @@
+// Signals and files that the audio tests share.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <numbers>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace ttsft::testing_audio {
+
+inline const std::filesystem::path kFixtures = std::filesystem::path(TTSFT_FIXTURES);
+inline const std::filesystem::path kAudio = kFixtures / "audio";
+inline const std::filesystem::path kAusten = kFixtures / "austen" / "wavs";
+
+inline std::vector<float> tone(double hertz, int sample_rate, double seconds,
+                               double level = 0.125) {
+  std::vector<float> out(size_t(seconds * sample_rate));
+  for (size_t i = 0; i < out.size(); ++i) {
+    out[i] = float(level * std::sin(2 * std::numbers::pi * hertz * double(i) / sample_rate));
+  }
+  return out;
+}
+
+inline std::vector<float> noise(int sample_rate, double seconds, double level = 0.1, int seed = 1) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0, float(level));
+  std::vector<float> out(size_t(seconds * sample_rate));
+  for (float& x : out) x = normal(random);
+  return out;
+}
+
+// Noise whose level falls by 12 dB per octave above 500 Hz and swells four times a second: speech,
+// to a spectrum.
+inline std::vector<float> speech_like(int sample_rate, double seconds, double level = 0.2) {
+  std::vector<float> out = noise(sample_rate, seconds, level);
+  const double keep = std::exp(-2 * std::numbers::pi * 500 / sample_rate);
+  double once = 0, twice = 0;
+  for (size_t i = 0; i < out.size(); ++i) {
+    once = keep * once + (1 - keep) * out[i];
+    twice = keep * twice + (1 - keep) * once;
+    const double swell = 0.5 - 0.5 * std::cos(2 * std::numbers::pi * 4 * double(i) / sample_rate);
+    out[i] = float(4 * twice * swell);
+  }
+  return out;
+}
+
+inline double rms(const std::vector<float>& samples) {
+  double sum = 0;
+  for (const float x : samples) sum += double(x) * x;
+  return std::sqrt(sum / double(samples.size()));
+}
+
+inline std::string read_bytes(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+// A folder that goes away with the object.
+class TemporaryFolder {
+ public:
+  TemporaryFolder()
+      : path_(std::filesystem::temp_directory_path() /
+              ("ttsft_audio_" + std::to_string(std::random_device{}()))) {
+    std::filesystem::create_directories(path_);
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+  std::filesystem::path write(const std::string& name, const std::string& bytes) const {
+    std::ofstream(path_ / name, std::ios::binary) << bytes;
+    return path_ / name;
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace ttsft::testing_audio
