@@ -188,6 +188,42 @@ bool by_name(const TensorView& a, const TensorView& b) {
   return a.name < b.name;
 }
 
+int64_t byte_size(const TensorView& tensor) {
+  return shape_size(tensor.shape) * dtype_size(tensor.dtype);
+}
+
+// The length and the JSON header, padded so that the data is aligned.
+void write_header(std::ostream& out, const std::vector<TensorView>& tensors,
+                  const std::map<std::string, std::string>& metadata,
+                  const std::filesystem::path& file) {
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  if (!metadata.empty()) header[std::string(kMetadataKey)] = metadata;
+  std::set<std::string_view> names;
+  int64_t offset = 0;
+  for (const TensorView& tensor : tensors) {
+    const int64_t size = byte_size(tensor);
+    if (tensor.name == kMetadataKey || !names.insert(tensor.name).second) {
+      throw RunError("two tensors are called '" + tensor.name + "'", file.string());
+    }
+    // Pushed rather than looked up: an ordered object is searched from its start.
+    header.get_ref<nlohmann::ordered_json::object_t&>().emplace_back(
+        tensor.name, nlohmann::ordered_json{{"dtype", dtype_name(tensor.dtype)},
+                                            {"shape", tensor.shape},
+                                            {"data_offsets", {offset, offset + size}}});
+    offset += size;
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + kHeaderAlignment - 1) / kHeaderAlignment * kHeaderAlignment, ' ');
+  const uint64_t length = text.size();
+  out.write(reinterpret_cast<const char*>(&length), kLengthBytes);
+  out.write(text.data(), static_cast<std::streamsize>(text.size()));
+}
+
+void write_bytes(std::ostream& out, std::span<const std::byte> bytes) {
+  out.write(reinterpret_cast<const char*>(bytes.data()),
+            static_cast<std::streamsize>(bytes.size()));
+}
+
 }  // namespace
 
 void SafetensorsReader::add_file(const std::filesystem::path& path) {
@@ -266,37 +302,30 @@ const TensorView& SafetensorsReader::at(std::string_view name) const {
 
 void write_safetensors(const std::filesystem::path& file, const std::vector<TensorView>& tensors,
                        const std::map<std::string, std::string>& metadata) {
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) header[std::string(kMetadataKey)] = metadata;
-  std::set<std::string_view> names;
-  int64_t offset = 0;
   for (const TensorView& tensor : tensors) {
-    const int64_t size = shape_size(tensor.shape) * dtype_size(tensor.dtype);
-    if (std::cmp_not_equal(size, tensor.bytes.size())) {
+    if (std::cmp_not_equal(byte_size(tensor), tensor.bytes.size())) {
       throw RunError("tensor '" + tensor.name + "' of shape " + shape_text(tensor.shape) + " has " +
                          std::to_string(tensor.bytes.size()) + " bytes",
                      file.string());
     }
-    if (tensor.name == kMetadataKey || !names.insert(tensor.name).second) {
-      throw RunError("two tensors are called '" + tensor.name + "'", file.string());
-    }
-    // Pushed rather than looked up: an ordered object is searched from its start.
-    header.get_ref<nlohmann::ordered_json::object_t&>().emplace_back(
-        tensor.name, nlohmann::ordered_json{{"dtype", dtype_name(tensor.dtype)},
-                                            {"shape", tensor.shape},
-                                            {"data_offsets", {offset, offset + size}}});
-    offset += size;
   }
-  std::string text = header.dump();
-  text.resize((text.size() + kHeaderAlignment - 1) / kHeaderAlignment * kHeaderAlignment, ' ');
-
   AtomicFile out(file);
-  const uint64_t length = text.size();
-  out.stream().write(reinterpret_cast<const char*>(&length), kLengthBytes);
-  out.stream().write(text.data(), static_cast<std::streamsize>(text.size()));
+  write_header(out.stream(), tensors, metadata, file);
+  for (const TensorView& tensor : tensors) write_bytes(out.stream(), tensor.bytes);
+  out.commit();
+}
+
+void stream_safetensors(const std::filesystem::path& file, const std::vector<TensorView>& tensors,
+                        const TensorFill& fill,
+                        const std::map<std::string, std::string>& metadata) {
+  AtomicFile out(file);
+  write_header(out.stream(), tensors, metadata, file);
+  std::vector<std::byte> values;
   for (const TensorView& tensor : tensors) {
-    out.stream().write(reinterpret_cast<const char*>(tensor.bytes.data()),
-                       static_cast<std::streamsize>(tensor.bytes.size()));
+    values.assign(static_cast<size_t>(byte_size(tensor)), std::byte{0});
+    fill(tensor, values);
+    write_bytes(out.stream(), values);
+    if (!out.stream()) break;  // commit() says why
   }
   out.commit();
 }

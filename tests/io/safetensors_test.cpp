@@ -112,6 +112,27 @@ struct Malformed {
   std::string content, reason;
 };
 
+TEST(Safetensors, StreamsWhatItWouldWriteAtOnce) {
+  const TemporaryFolder folder;
+  const std::vector<TensorView> whole = {view("a", DType::kF32, {1}, "1234"),
+                                         view("b", DType::kU8, {3}, "567")};
+  write_safetensors(folder / "whole.safetensors", whole);
+  std::vector<TensorView> shapes = whole;
+  for (TensorView& tensor : shapes) tensor.bytes = {};
+  stream_safetensors(folder / "stream.safetensors", shapes,
+                     [&](const TensorView& tensor, std::span<std::byte> values) {
+                       const TensorView& source = tensor.name == "a" ? whole[0] : whole[1];
+                       ASSERT_EQ(values.size(), source.bytes.size());
+                       EXPECT_EQ(values[0], std::byte{0});
+                       std::memcpy(values.data(), source.bytes.data(), values.size());
+                     });
+  EXPECT_EQ(read_text(folder / "stream.safetensors"), read_text(folder / "whole.safetensors"));
+
+  const auto failing = [](const TensorView&, std::span<std::byte>) { throw RunError("no"); };
+  EXPECT_THROW(stream_safetensors(folder / "c.safetensors", shapes, failing), RunError);
+  EXPECT_FALSE(fs::exists(folder / "c.safetensors"));
+}
+
 TEST(Safetensors, RefusesEveryMalformedHeader) {
   const auto one = [](const std::string& entry, size_t bytes = 4) {
     return file_text("{\"t\":" + entry + "}", bytes);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -40,5 +41,12 @@ class SafetensorsReader {
 // Writes under a temporary name and renames. Tensors keep the order given; names must be unique.
 void write_safetensors(const std::filesystem::path& file, const std::vector<TensorView>& tensors,
                        const std::map<std::string, std::string>& metadata = {{"format", "pt"}});
+
+// The same for data too large to hold: `tensors` say name, dtype and shape, and one after the other
+// `fill` is given each of them with zeroed memory for its values.
+using TensorFill = std::function<void(const TensorView& tensor, std::span<std::byte> values)>;
+void stream_safetensors(const std::filesystem::path& file, const std::vector<TensorView>& tensors,
+                        const TensorFill& fill,
+                        const std::map<std::string, std::string>& metadata = {{"format", "pt"}});
 
 }  // namespace ttsft

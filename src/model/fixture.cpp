@@ -1,0 +1,97 @@
+#include "ttsft/model/fixture.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "ttsft/core/error.h"
+#include "ttsft/core/progress.h"
+#include "ttsft/io/atomic_file.h"
+#include "ttsft/io/safetensors.h"
+#include "ttsft/nn/rng.h"
+#include "ttsft/nn/weights.h"
+
+namespace ttsft {
+namespace {
+
+constexpr int64_t kChunk = int64_t{1} << 22;  // values drawn at once, in float32
+constexpr int64_t kMegabyte = 1'000'000;
+
+torch::Tensor draw(const FixtureTensor& spec, int64_t count, torch::Generator& generator) {
+  using Fill = FixtureTensor::Fill;
+  const torch::Tensor values = torch::empty({count});
+  switch (spec.fill) {
+    case Fill::kNormal:
+      return values.normal_(0, spec.scale, generator);
+    case Fill::kOne:
+      return values.fill_(1);
+    case Fill::kZero:
+      return values.zero_();
+    case Fill::kSmall:
+      return values.uniform_(0.005, 0.015, generator);
+    case Fill::kCount:
+      return values.uniform_(1, 2, generator);
+  }
+  throw RunError("a fixture tensor has an unknown fill", spec.name);
+}
+
+void fill(const FixtureTensor& spec, uint64_t seed, std::span<std::byte> bytes) {
+  const torch::InferenceMode no_gradients;
+  torch::Generator generator = make_generator(torch::kCPU, seed);
+  const int64_t total = shape_size(spec.shape);
+  const int64_t value_bytes = dtype_size(spec.dtype);
+  for (int64_t done = 0; done < total; done += kChunk) {
+    const int64_t count = std::min(kChunk, total - done);
+    const torch::Tensor values = draw(spec, count, generator).to(to_torch(spec.dtype));
+    std::memcpy(bytes.data() + done * value_bytes, values.data_ptr(),
+                static_cast<size_t>(count * value_bytes));
+  }
+}
+
+int64_t byte_size(const FixtureTensor& tensor) {
+  return shape_size(tensor.shape) * dtype_size(tensor.dtype);
+}
+
+void write_tensors(const FixtureFile& file, const std::filesystem::path& target, uint64_t seed,
+                   Progress& progress) {
+  std::vector<TensorView> shapes;
+  for (const FixtureTensor& tensor : file.tensors) {
+    shapes.push_back({tensor.name, tensor.dtype, tensor.shape, {}});
+  }
+  auto spec = file.tensors.begin();  // tensors come in the order given
+  int64_t pending = 0;               // bytes that no whole megabyte has been reported for
+  stream_safetensors(target, shapes, [&](const TensorView&, std::span<std::byte> bytes) {
+    fill(*spec, derive_seed(seed, file.path + ":" + spec->name), bytes);
+    pending += byte_size(*spec);
+    progress.advance(pending / kMegabyte, file.path);
+    pending %= kMegabyte;
+    ++spec;
+  });
+}
+
+}  // namespace
+
+void write_fixture(const std::vector<FixtureFile>& files, const std::filesystem::path& out,
+                   uint64_t seed) {
+  if (std::filesystem::exists(out) && !std::filesystem::is_empty(out)) {
+    throw UsageError("the folder is not empty", out.string(), "remove it or name another");
+  }
+  int64_t total = 0;
+  for (const FixtureFile& file : files) {
+    for (const FixtureTensor& tensor : file.tensors) total += byte_size(tensor);
+  }
+  AtomicFolder folder(out);
+  Progress progress("fixture", total / kMegabyte, "MB");
+  for (const FixtureFile& file : files) {
+    const std::filesystem::path target = folder.path() / file.path;
+    if (file.tensors.empty()) {
+      write_text_atomic(target, file.text);
+    } else {
+      write_tensors(file, target, seed, progress);
+    }
+  }
+  folder.commit();
+  progress.finish();
+}
+
+}  // namespace ttsft
