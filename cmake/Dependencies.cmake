@@ -1,4 +1,4 @@
-# Libraries from the system's packages; tools/quickstart installs them by name.
+# Libraries from the system's packages; tools/setup installs them by name.
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(spdlog REQUIRED)

@@ -1,5 +1,13 @@
-# cmake --install: one relocatable tree, bin/ttsft beside lib/ with LibTorch's libraries.
+# cmake --install build --prefix DIR: a relocatable tree. bin/ttsft finds LibTorch in lib/ beside it, wherever DIR goes.
+# The libraries of Dependencies.cmake stay the system's.
 include(GNUInstallDirs)
-if(TARGET ttsft)
-  install(TARGETS ttsft RUNTIME DESTINATION bin)
+install(DIRECTORY configs DESTINATION share/ttsft)
+install(FILES LICENSE DESTINATION share/doc/ttsft OPTIONAL)
+if(NOT TARGET ttsft)
+  return()
 endif()
+set_target_properties(ttsft PROPERTIES INSTALL_RPATH "$ORIGIN/../lib")
+install(TARGETS ttsft RUNTIME DESTINATION bin)
+# When installing, not when configuring: CUDA's libraries may have come in between.
+install(CODE "set(TORCH_ROOT \"${TORCH_ROOT}\")")
+install(SCRIPT cmake/InstallLibTorch.cmake)

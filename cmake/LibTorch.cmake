@@ -4,14 +4,20 @@
 # We link to libtorch_cpu and libc10 only; libtorch_cuda is opened at run time when a CUDA device is asked for
 # (src/nn/device.cpp), so a CPU run neither loads nor needs the 3 GB of CUDA libraries.
 #
-# Looked for, in this order: TORCH_DIR (variable or environment), CMAKE_PREFIX_PATH, .deps/libtorch (tools/quickstart).
+# Looked for, in this order: TORCH_DIR (variable or environment), CMAKE_PREFIX_PATH, .deps/libtorch (made by tools/setup).
 set(TORCH_DIR "$ENV{TORCH_DIR}" CACHE PATH "LibTorch, or the torch folder of an unpacked wheel")
-find_path(TORCH_ROOT include/torch/csrc/api/include/torch/torch.h
-  HINTS ${TORCH_DIR} ${TORCH_DIR}/torch
-  PATHS ${CMAKE_SOURCE_DIR}/.deps/libtorch/torch
-  PATH_SUFFIXES torch libtorch)
+set(torch_header include/torch/csrc/api/include/torch/torch.h)
+# Not cached, so that another TORCH_DIR is honoured at once.
+if(TORCH_DIR)
+  find_path(TORCH_ROOT ${torch_header} PATHS ${TORCH_DIR} PATH_SUFFIXES torch libtorch NO_CACHE NO_DEFAULT_PATH)
+  if(NOT TORCH_ROOT)
+    message(FATAL_ERROR "No LibTorch at TORCH_DIR=${TORCH_DIR}; name the folder that holds include/torch")
+  endif()
+endif()
+# A hint is tried after CMAKE_PREFIX_PATH and before the system's folders.
+find_path(TORCH_ROOT ${torch_header} HINTS ${CMAKE_SOURCE_DIR}/.deps/libtorch PATH_SUFFIXES torch libtorch NO_CACHE)
 if(NOT TORCH_ROOT)
-  message(FATAL_ERROR "LibTorch not found. Run tools/quickstart, or name one: cmake -DTORCH_DIR=/path/to/libtorch")
+  message(FATAL_ERROR "LibTorch not found. Run tools/setup, or name one: cmake -DTORCH_DIR=/path/to/libtorch")
 endif()
 foreach(part MAJOR MINOR PATCH)
   file(STRINGS ${TORCH_ROOT}/include/torch/headeronly/version.h line REGEX "define TORCH_VERSION_${part} ")

@@ -32,6 +32,7 @@ add_library(ttsft_options INTERFACE)
 target_compile_options(ttsft_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
   -Wno-missing-field-initializers -Wno-restrict $<$<BOOL:${TTSFT_WERROR}>:-Werror>)
 if(TTSFT_SANITIZE)
-  target_compile_options(ttsft_options INTERFACE -fsanitize=${TTSFT_SANITIZE} -fno-omit-frame-pointer -g)
+  target_compile_options(ttsft_options INTERFACE -fsanitize=${TTSFT_SANITIZE} -fno-sanitize-recover=all
+    -fno-omit-frame-pointer -g)
   target_link_options(ttsft_options INTERFACE -fsanitize=${TTSFT_SANITIZE})
 endif()
