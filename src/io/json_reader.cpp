@@ -54,7 +54,9 @@ int64_t JsonReader::to_integer(const std::string& key, const Json& value) const 
   fail(key, "not a whole number: " + value.dump());
 }
 
-int64_t JsonReader::integer(const std::string& key) const { return to_integer(key, at(key)); }
+int64_t JsonReader::integer(const std::string& key) const {
+  return to_integer(key, at(key));
+}
 
 int64_t JsonReader::positive(const std::string& key) const {
   const int64_t value = integer(key);
