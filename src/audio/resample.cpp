@@ -93,7 +93,7 @@ std::vector<float> resample_soxr(std::span<const float> samples, int from, int t
       if (input || got == 0) return;  // flushing goes on until nothing comes
     }
   };
-  constexpr size_t kChunk = size_t(1) << 20;  // swresample counts with int
+  constexpr size_t kChunk = 1 << 16;  // bounds what swresample buffers
   for (size_t begin = 0; begin < samples.size(); begin += kChunk) {
     convert(samples.data() + begin, int(std::min(kChunk, samples.size() - begin)));
   }

@@ -47,7 +47,7 @@ TEST(ResampleSoxr, LengthIsTheCeiling) {
                                                 {100, 8000, 48000, 600},
                                                 {1001, 48000, 16000, 334},
                                                 {1, 48000, 8000, 1},
-                                                {2000000, 8000, 24000, 6000000}}) {
+                                                {200000, 8000, 24000, 600000}}) {
     EXPECT_EQ(resample_soxr(std::vector<float>(size_t(count), 0.5f), from, to).size(),
               size_t(length))
         << count << " " << from << " " << to;
@@ -55,9 +55,9 @@ TEST(ResampleSoxr, LengthIsTheCeiling) {
 }
 
 TEST(ResampleSoxr, ChunksJoinWithoutASeam) {
-  const auto input = tone(300, 16000, 80);  // more than one chunk of 2^20 samples
+  const auto input = tone(300, 16000, 9);  // three chunks of 2^16 samples
   const auto got = resample_soxr(input, 16000, 24000);
-  const auto want = tone(300, 24000, 80);
+  const auto want = tone(300, 24000, 9);
   ASSERT_EQ(got.size(), want.size());
   double worst = 0;
   for (size_t i = 1000; i + 1000 < want.size(); ++i) {
