@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -147,6 +148,9 @@ struct RunConfig : Section {
   std::shared_ptr<Section>
       model_options;  // the adapter's own section, bound under the model's name; may be null
   std::filesystem::path file;  // the run file, for error lines and relative paths
+  // Dotted keys that the file or a flag wrote ("lora.rank"): what the user said, not what a default
+  // or a preset did. Filled by load_run; no part of the dump.
+  std::set<std::string> given;
 
   void bind(Binder& b) override;
   void validate() const override;
