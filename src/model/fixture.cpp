@@ -15,6 +15,7 @@ namespace ttsft {
 namespace {
 
 constexpr int64_t kChunk = int64_t{1} << 22;  // values drawn at once, in float32
+constexpr double kSmallDeviation = 0.01;      // biases
 constexpr int64_t kMegabyte = 1'000'000;
 
 torch::Tensor draw(const FixtureTensor& spec, int64_t count, torch::Generator& generator) {
@@ -28,7 +29,7 @@ torch::Tensor draw(const FixtureTensor& spec, int64_t count, torch::Generator& g
     case Fill::kZero:
       return values.zero_();
     case Fill::kSmall:
-      return values.uniform_(0.005, 0.015, generator);
+      return values.normal_(0, kSmallDeviation, generator);
     case Fill::kCount:
       return values.uniform_(1, 2, generator);
   }

@@ -36,7 +36,7 @@ struct FixtureTensor {
   std::string name;
   DType dtype = DType::kF32;
   Shape shape;
-  enum class Fill { kNormal, kOne, kZero, kSmall, kCount } fill = Fill::kNormal;  // kCount: positive, for usage counters
+  enum class Fill { kNormal, kOne, kZero, kSmall, kCount } fill = Fill::kNormal;  // kSmall: biases, near 0; kCount: usage counters, 1..2
   double scale = 0.02;  // standard deviation of kNormal
 };
 struct FixtureFile {
