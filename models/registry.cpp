@@ -5,10 +5,11 @@
 
 namespace ttsft {
 
-// The factories, one per line of models.def. An explicit list: a linker drops static initialisers it finds unused.
-#define TTSFT_MODEL(folder)                        \
-  namespace folder {                               \
-  std::unique_ptr<ModelAdapter> make_adapter();    \
+// The factories, one per line of models.def. An explicit list: a linker drops static initialisers
+// it finds unused.
+#define TTSFT_MODEL(folder)                     \
+  namespace folder {                            \
+  std::unique_ptr<ModelAdapter> make_adapter(); \
   }
 #include "models/models.def"
 #undef TTSFT_MODEL
@@ -48,17 +49,13 @@ const ModelAdapter& find_model(const std::string& name) {
 ModelLookup model_lookup() {
   return [](const std::string& name) {
     const ModelAdapter& adapter = find_model(name);
-    return ModelDefaults{adapter.make_options(), [&adapter](RunConfig& config) { adapter.preset(config); }};
+    return ModelDefaults{adapter.make_options(),
+                         [&adapter](RunConfig& config) { adapter.preset(config); }};
   };
 }
 
 RunConfig default_run(const std::string& model) {
-  const ModelAdapter& adapter = find_model(model);
-  RunConfig config;
-  config.model = adapter.info().name;
-  config.model_options = adapter.make_options();
-  adapter.preset(config);
-  return config;
+  return default_run(model, model_lookup());
 }
 
 }  // namespace ttsft

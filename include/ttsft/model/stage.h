@@ -29,8 +29,8 @@ struct Batch {
   int64_t positions = 0, padding = 0;         // of the padded batch; how many of them are padding
 };
 
-// Losses of every supervised token of one term. The engine divides: one mean over the tokens of a whole accumulated
-// batch, not a mean of means.
+// Losses of every supervised token of one term. The engine divides: one mean over the tokens of a
+// whole accumulated batch, not a mean of means.
 struct LossTerm {
   std::string name;
   double weight = 1.0;    // in the total
@@ -43,7 +43,8 @@ struct LossRequest {
   bool accuracy = false;
 };
 
-// Logits at the supervised frames of one sample, for the proofs that targets are at the right place.
+// Logits at the supervised frames of one sample, for the proofs that targets are at the right
+// place.
 struct Probe {
   torch::Tensor logits;   // [F, V], float32
   torch::Tensor targets;  // [F], int64
@@ -64,16 +65,23 @@ class Stage {
   virtual std::unique_ptr<Batch> collate(std::span<const Sample* const> samples) const = 0;
   virtual std::vector<LossTerm> loss(const Batch& batch, const LossRequest& request) = 0;
 
-  // The outer language model's logits of the training forward, and of prefill plus single decoding steps over the same
-  // layout. The engine compares them, and looks at the loss one frame early and late.
+  // The outer language model's logits of the training forward, and of prefill plus single decoding
+  // steps over the same layout. The engine compares them, and looks at the loss one frame early and
+  // late.
   virtual Probe train_probe(const Sample& sample) = 0;
   virtual Probe decode_probe(const Sample& sample) = 0;
 
+  // The tokens of a sample in the form of Synthesizer::codes(): what synth would say after learning
+  // it by heart.
+  virtual torch::Tensor target_codes(const Sample& sample) const = 0;
+
   // What the model's own tools expect beside PEFT's two files.
   virtual void save_beside_adapter(const std::filesystem::path& folder) = 0;
-  // A complete checkpoint in the released layout from the module's weights (adapters must be merged). `weights` replaces
-  // parameters by name (float32 masters of a bf16 run); untouched files are hard-linked.
-  virtual void save_full(const std::filesystem::path& folder, const std::map<std::string, torch::Tensor>& weights) = 0;
+  // A complete checkpoint in the released layout from the module's weights (adapters must be
+  // merged). `weights` replaces parameters by name (float32 masters of a bf16 run); untouched files
+  // are hard-linked.
+  virtual void save_full(const std::filesystem::path& folder,
+                         const std::map<std::string, torch::Tensor>& weights) = 0;
 };
 
 }  // namespace ttsft

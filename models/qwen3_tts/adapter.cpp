@@ -1,0 +1,158 @@
+// Qwen3-TTS behind the interface that the engines know.
+#include "ttsft/model/adapter.h"
+
+#include "models/qwen3_tts/fixture.h"
+#include "models/qwen3_tts/options.h"
+#include "models/qwen3_tts/prep.h"
+#include "models/qwen3_tts/stage.h"
+#include "models/qwen3_tts/synth.h"
+#include "ttsft/core/error.h"
+#include "ttsft/nn/lora.h"
+
+namespace ttsft::qwen3_tts {
+namespace {
+
+const char* variant_name(Variant variant) {
+  switch (variant) {
+    case Variant::kBase:
+      return "Base";
+    case Variant::kCustomVoice:
+      return "CustomVoice";
+    case Variant::kVoiceDesign:
+      return "VoiceDesign";
+  }
+  return "";
+}
+
+class Qwen3TtsAdapter : public ModelAdapter {
+ public:
+  const ModelInfo& info() const override {
+    static const ModelInfo info{
+        .name = "qwen3-tts",
+        .folder = "qwen3_tts",
+        .title = "Qwen3-TTS 12Hz",
+        .paradigm =
+            "autoregressive talker over codebook 0, depth-wise code predictor for codebooks 1..15, "
+            "causal codec",
+        .rates = {.encoder_in = 24000,
+                  .codec_out = 24000,
+                  .speaker_encoder = 24000,
+                  .frames_per_second = 12.5},
+        .license = {.weights = "Apache-2.0", .commercial = true, .note = ""},
+        .stages = {"lm"},
+        .lora_targets = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj",
+                         "down_proj"},
+        .releases = {"Qwen3-TTS-12Hz-1.7B-Base", "Qwen3-TTS-12Hz-0.6B-Base",
+                     "Qwen3-TTS-12Hz-1.7B-CustomVoice", "Qwen3-TTS-12Hz-0.6B-CustomVoice",
+                     "Qwen3-TTS-12Hz-1.7B-VoiceDesign"}};
+    return info;
+  }
+
+  std::shared_ptr<Section> make_options() const override { return std::make_shared<Options>(); }
+
+  void preset(RunConfig& config) const override {
+    config.lora.targets.endings = info().lora_targets;
+    config.lora.rank = 16;
+    config.lora.alpha = 32;
+    config.train.optimizer.learning_rate = 2e-6;
+    config.synth.temperature = 0.9;
+    config.synth.top_k = 50;
+    config.synth.top_p = 1.0;
+    config.synth.repetition_penalty = 1.05;
+    config.synth.max_frames = 2048;
+  }
+
+  std::string recognise(const std::filesystem::path& folder) const override {
+    try {
+      const Config c = read_config(folder);
+      return info().title + " " + variant_name(c.variant) + " (" + c.model_size + "): talker " +
+             std::to_string(c.talker.num_hidden_layers) + " layers of " +
+             std::to_string(c.talker.hidden_size) + ", code predictor " +
+             std::to_string(c.talker.code_predictor.num_hidden_layers) + " layers of " +
+             std::to_string(c.talker.code_predictor.hidden_size) + ", " +
+             std::to_string(c.talker.spk_id.size()) + " named speakers";
+    } catch (const Error&) {
+      return "";
+    }
+  }
+
+  std::unique_ptr<Preparer> make_preparer(const ModelContext& context) const override {
+    return std::make_unique<SpeechPreparer>(context);
+  }
+
+  std::unique_ptr<Stage> make_stage(const ModelContext& context,
+                                    const CheckpointRef& checkpoint) const override {
+    if (context.config.train.stage != "lm")
+      throw UsageError("Qwen3-TTS has no stage '" + context.config.train.stage + "'", "train.stage",
+                       "use lm");
+    return std::make_unique<LmStage>(context, checkpoint);
+  }
+
+  std::unique_ptr<Synthesizer> make_synthesizer(const ModelContext& context,
+                                                const CheckpointRef& checkpoint,
+                                                double lora_scale) const override {
+    return std::make_unique<SpeechSynthesizer>(context, checkpoint, lora_scale);
+  }
+
+  void export_checkpoint(const ModelContext& context, const CheckpointRef& checkpoint,
+                         double lora_scale, const std::filesystem::path& out) const override;
+
+  std::vector<FixtureFile> fixture(FixtureSize size) const override { return fixture_files(size); }
+};
+
+// The voice of an exported checkpoint: the adapter's own, else the reference's.
+struct ExportVoices {
+  Speakers speakers;
+  std::map<std::string, int64_t> rows;
+};
+
+ExportVoices export_voices(const ModelContext& context, const CheckpointRef& checkpoint,
+                           const Config& config, const std::filesystem::path& base) {
+  if (checkpoint.kind == CheckpointKind::kAdapter) {
+    AdapterVoices voices = load_adapter_voices(checkpoint.folder);
+    if (!voices.speakers.empty()) return {std::move(voices.speakers), std::move(voices.rows)};
+  }
+  if (config.variant != Variant::kBase) return {};  // it names its voices already
+  if (context.config.data.reference.empty())
+    throw UsageError("the exported checkpoint would have no voice", "data.reference",
+                     "name a recording of the speaker, or export a checkpoint that train wrote");
+  Speakers speakers;
+  speakers[speaker_key(context.config.data.speaker)] =
+      SpeakerReader(base, config, context.device).read(context.config.data.reference);
+  auto rows = speaker_rows(speakers, config, /*keep_existing=*/true);
+  return {std::move(speakers), std::move(rows)};
+}
+
+void Qwen3TtsAdapter::export_checkpoint(const ModelContext& context,
+                                        const CheckpointRef& checkpoint, double lora_scale,
+                                        const std::filesystem::path& out) const {
+  c10::InferenceMode inference;
+  const std::filesystem::path base =
+      checkpoint.kind == CheckpointKind::kAdapter ? context.config.checkpoint : checkpoint.folder;
+  const Config config = read_config(base);
+  const auto& options = static_cast<const Options&>(*context.config.model_options);
+  const ExportVoices voices = export_voices(context, checkpoint, config, base);
+  std::map<std::string, torch::Tensor> changed;
+  if (checkpoint.kind == CheckpointKind::kAdapter) {
+    // Merged in float32 whatever the precision of the run; the writer casts to the file's own type
+    // once.
+    const auto file = std::make_shared<SafetensorsReader>(SafetensorsReader::open(base));
+    Qwen3Tts model = load_talker(file, config, context.device, torch::kFloat32);
+    LoraSet adapter = LoraSet::load(*model, checkpoint.folder, context.device);
+    adapter.set_scale(lora_scale);
+    const std::vector<AdapterSite> sites = adapter.sites();
+    adapter.merge();
+    for (const AdapterSite& site : sites)
+      changed[site.path + ".weight"] = site.linear->weight.to(torch::kCPU);
+  }
+  write_custom_voice(base, config, out, changed, voices.speakers, voices.rows,
+                     /*keep_existing=*/true, options.keep_speaker_encoder);
+}
+
+}  // namespace
+
+std::unique_ptr<ModelAdapter> make_adapter() {
+  return std::make_unique<Qwen3TtsAdapter>();
+}
+
+}  // namespace ttsft::qwen3_tts

@@ -1,0 +1,235 @@
+#include "models/qwen3_tts/synth.h"
+
+#include "models/qwen3_tts/codec_encoder.h"
+#include "ttsft/audio/audio.h"
+#include "ttsft/core/error.h"
+#include "ttsft/core/log.h"
+#include "ttsft/core/strings.h"
+#include "ttsft/nn/lora.h"
+#include "ttsft/nn/weights.h"
+#include "ttsft/text/split.h"
+
+namespace ttsft::qwen3_tts {
+namespace {
+
+std::filesystem::path base_folder(const RunConfig& run, const CheckpointRef& checkpoint) {
+  return checkpoint.kind == CheckpointKind::kAdapter ? run.checkpoint : checkpoint.folder;
+}
+
+// An adapter of a fine-tuning brings its speakers: with them the base counts as a custom-voice
+// model.
+Config with_voices(Config config, const AdapterVoices& voices) {
+  for (const auto& [name, row] : voices.rows) {
+    if (row < 0 || row >= config.talker.vocab_size)
+      throw DataError(
+          "row " + std::to_string(row) + " of speaker '" + name + "' is outside codec_embedding",
+          "config.json of the adapter");
+    config.talker.spk_id[name] = row;
+  }
+  if (!voices.rows.empty()) config.variant = Variant::kCustomVoice;
+  return config;
+}
+
+}  // namespace
+
+SpeechSynthesizer::SpeechSynthesizer(const ModelContext& context, const CheckpointRef& checkpoint,
+                                     double lora_scale)
+    : run_(context.config),
+      options_(static_cast<const Options&>(*context.config.model_options)),
+      checkpoint_(checkpoint),
+      lora_scale_(lora_scale),
+      base_(base_folder(run_, checkpoint)),
+      device_(context.device),
+      dtype_(context.dtype),
+      config_(read_config(base_)),
+      voices_(checkpoint.kind == CheckpointKind::kAdapter ? load_adapter_voices(checkpoint.folder)
+                                                          : AdapterVoices{}),
+      text_(base_, config_, options_.split_pattern) {
+  config_ = with_voices(config_, voices_);
+  const auto codec =
+      std::make_shared<SafetensorsReader>(SafetensorsReader::open(base_ / "speech_tokenizer"));
+  decoder_ = load_codec_decoder(codec, config_.codec, device_);
+  weights_ = std::make_shared<SafetensorsReader>(SafetensorsReader::open(base_));
+}
+
+std::vector<std::string> SpeechSynthesizer::segments(const std::string& text) const {
+  if (options_.segments == "whole") return {text};
+  return pack_pieces(split_sentences(text), static_cast<int>(options_.segment_characters));
+}
+
+void SpeechSynthesizer::load_language_model() {
+  c10::InferenceMode inference;
+  model_ = load_talker(weights_, config_, device_, dtype_);
+  model_->eval();
+  if (checkpoint_.kind == CheckpointKind::kAdapter) {
+    LoraSet adapter = LoraSet::load(*model_, checkpoint_.folder, device_);
+    adapter.set_scale(lora_scale_);
+    log_info("adapter of ", adapter.sites().size(), " layers at scale ", lora_scale_);
+    adapter.merge();
+  }
+  if (!voices_.speakers.empty()) {
+    torch::Tensor table = model_->talker->model->codec_embedding->weight
+                              .clone();  // the original may be a mapped file
+    for (const auto& [name, vector] : voices_.speakers) table[voices_.rows.at(name)].copy_(vector);
+    model_->talker->model->codec_embedding->weight.set_data(table);
+  }
+  generator_ = std::make_unique<FrameGenerator>(model_->talker, config_, device_, dtype_);
+  resolve_voice();
+}
+
+Mode SpeechSynthesizer::resolve_mode() const {
+  const std::string& mode = options_.mode;
+  if (mode == "clone") return Mode::kClone;
+  if (mode == "icl") return Mode::kInContext;
+  if (mode == "custom_voice") return Mode::kCustomVoice;
+  if (mode == "voice_design") return Mode::kVoiceDesign;
+  if (config_.variant == Variant::kCustomVoice) return Mode::kCustomVoice;
+  if (config_.variant == Variant::kVoiceDesign) return Mode::kVoiceDesign;
+  return options_.reference_text.empty() ? Mode::kClone : Mode::kInContext;
+}
+
+int64_t SpeechSynthesizer::resolve_language(const std::string& speaker) const {
+  const TalkerConfig& c = config_.talker;
+  std::string language = to_lower_ascii(options_.language);
+  // A speaker of a dialect speaks it unless another language is asked for.
+  const auto dialect = c.spk_is_dialect.find(speaker);
+  if ((language == "auto" || language == "chinese") && dialect != c.spk_is_dialect.end())
+    language = dialect->second;
+  if (language == "auto") return -1;
+  const auto id = c.codec_language_id.find(language);
+  if (id != c.codec_language_id.end()) return id->second;
+  std::vector<std::string> known;
+  for (const auto& [name, code] : c.codec_language_id) known.push_back(name);
+  throw UsageError("unknown language '" + options_.language + "'", "qwen3-tts.language",
+                   "known: auto, " + join(known, ", "));
+}
+
+void SpeechSynthesizer::read_reference() {
+  if (run_.data.reference.empty())
+    throw UsageError("no voice reference", "data.reference",
+                     "name a recording of the voice, or use mode: custom_voice");
+  if (!weights_->find("speaker_encoder.fc.weight"))
+    throw DataError("this checkpoint has no speaker encoder, so it cannot clone", base_.string(),
+                    "use mode: custom_voice, or train with keep_speaker_encoder: true");
+  parts_.speaker = SpeakerReader(base_, config_, device_).read(run_.data.reference);
+}
+
+void SpeechSynthesizer::resolve_voice() {
+  const Mode mode = resolve_mode();
+  parts_.role = text_.role();
+  std::string speaker;
+  if (mode == Mode::kClone || mode == Mode::kInContext) read_reference();
+  if (mode == Mode::kInContext) {
+    if (options_.reference_text.empty())
+      throw UsageError("mode icl needs the words of the reference", "qwen3-tts.reference_text",
+                       "write what is said in data.reference, or use mode: clone");
+    const AudioFile file = decode_audio(run_.data.reference);
+    const int rate = static_cast<int>(config_.codec.input_sample_rate);
+    std::vector<float> wave = file.audio.samples;
+    if (file.audio.sample_rate != rate) wave = resample_soxr(wave, file.audio.sample_rate, rate);
+    const auto codec =
+        std::make_shared<SafetensorsReader>(SafetensorsReader::open(base_ / "speech_tokenizer"));
+    CodecEncoder encoder = load_codec_encoder(codec, config_.codec, device_);
+    const torch::Tensor samples =
+        torch::from_blob(wave.data(), {1, static_cast<int64_t>(wave.size())}).to(device_);
+    parts_.reference_codes = encoder->encode(samples, {static_cast<int64_t>(wave.size())}).front();
+    parts_.reference_text = text_.reference(options_.reference_text);
+  }
+  if (mode == Mode::kCustomVoice) {
+    const TalkerConfig& c = config_.talker;
+    speaker = to_lower_ascii(run_.data.speaker);
+    if (speaker.empty() && c.spk_id.size() == 1) speaker = c.spk_id.begin()->first;
+    const auto row = c.spk_id.find(speaker);
+    if (row == c.spk_id.end()) {
+      std::vector<std::string> known;
+      for (const auto& [name, id] : c.spk_id) known.push_back(name);
+      const std::string remedy =
+          known.empty() ? "this checkpoint names no speakers; use mode: clone with data.reference"
+                        : "known: " + join(known, ", ");
+      throw UsageError(
+          speaker.empty() ? "no speaker is named" : "unknown speaker '" + speaker + "'",
+          "data.speaker", remedy);
+    }
+    parts_.speaker =
+        model_->talker->codec(torch::tensor({row->second}, torch::kInt64).to(device_)).squeeze(0);
+  }
+  const std::string& instruct = options_.instruct.empty() ? run_.data.instruct : options_.instruct;
+  if (!instruct.empty() && mode == Mode::kCustomVoice && config_.model_size == "0b6") {
+    log_warning("the 0.6B model ignores instruct, as upstream's does");
+  } else if (!instruct.empty() && (mode == Mode::kClone || mode == Mode::kInContext)) {
+    log_warning("cloning takes no instruct; it is ignored");
+  } else if (!instruct.empty()) {
+    parts_.instruct = text_.instruct(instruct);
+  } else if (mode == Mode::kVoiceDesign) {
+    throw UsageError("mode voice_design needs a description of the voice", "qwen3-tts.instruct",
+                     "for example: a calm old man");
+  }
+  parts_.language = resolve_language(speaker);
+  const bool cloning = mode == Mode::kClone || mode == Mode::kInContext;
+  parts_.text_streaming =
+      options_.text_streaming == "auto" ? cloning : options_.text_streaming == "true";
+}
+
+PromptTensors SpeechSynthesizer::prompt(const std::string& text) {
+  if (!model_) load_language_model();
+  c10::InferenceMode inference;
+  PromptParts parts = parts_;
+  parts.text = text_.speech(text);
+  return build_prompt(model_->talker, config_, parts);
+}
+
+void SpeechSynthesizer::begin(std::span<const Prompt> prompts, const DecodeOptions& options) {
+  std::vector<PromptTensors> tensors;
+  std::vector<uint64_t> seeds;
+  for (const Prompt& one : prompts) {
+    tensors.push_back(prompt(one.text));
+    seeds.push_back(one.seed);
+  }
+  const SynthConfig& s = run_.synth;
+  GenerateOptions generate;
+  generate.talker = {options.greedy, s.temperature, s.top_k, s.top_p, s.min_p};
+  generate.sub_talker = {options.greedy || !options_.subtalker_sample,
+                         options_.subtalker_temperature, options_.subtalker_top_k,
+                         options_.subtalker_top_p, 0.0};
+  generate.repetition_penalty = s.repetition_penalty;
+  generate.max_frames = options.max_frames;
+  c10::InferenceMode inference;
+  generator_->begin(tensors, seeds, generate);
+}
+
+std::vector<Audio> SpeechSynthesizer::decode(const std::vector<torch::Tensor>& codes,
+                                             bool after_prompt, const Noise& noise) {
+  if (!noise.empty())
+    throw DataError("Qwen3-TTS's decoder draws no noise", "--noise", "leave it out");
+  c10::InferenceMode inference;
+  const int rate = static_cast<int>(config_.codec.output_sample_rate);
+  std::vector<Audio> waves;
+  std::vector<torch::Tensor> sequences;
+  const bool in_context = after_prompt && parts_.reference_codes.defined();
+  for (const torch::Tensor& row : codes) {
+    const torch::Tensor own = row.to(device_, torch::kInt64);
+    sequences.push_back(in_context ? torch::cat({parts_.reference_codes.to(device_), own}) : own);
+  }
+  std::vector<torch::Tensor> audible;  // rows that ended at once have no wave
+  for (size_t i = 0; i < codes.size(); ++i)
+    if (codes[i].numel() > 0) audible.push_back(sequences[i]);
+  const std::vector<torch::Tensor> decoded = audible.empty() ? audible : decoder_->decode(audible);
+  size_t next = 0;
+  for (const torch::Tensor& row : codes) {
+    waves.push_back({{}, rate});
+    if (row.numel() == 0) continue;
+    const torch::Tensor wave = decoded[next++].to(torch::kCPU).contiguous();
+    int64_t drop = 0;
+    if (in_context) {  // in double and in this order, as upstream: it may be one sample less than
+                       // frames x 1920
+      const auto before = static_cast<double>(parts_.reference_codes.size(0));
+      drop = static_cast<int64_t>(before / (before + static_cast<double>(row.size(0))) *
+                                  static_cast<double>(wave.numel()));
+    }
+    waves.back().samples.assign(wave.data_ptr<float>() + drop,
+                                wave.data_ptr<float>() + wave.numel());
+  }
+  return waves;
+}
+
+}  // namespace ttsft::qwen3_tts

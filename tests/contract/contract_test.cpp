@@ -1,0 +1,305 @@
+// What every registered model must keep, proven once for all of them: a model inherits these tests
+// from its line in models/models.def.
+//
+// A tiny random checkpoint (ModelAdapter::fixture) is trained on two short clips of real speech
+// until it knows them by heart. That proves targets, tokenisation, decoding and stopping together:
+// a target that is one frame off, a codebook that is never learned or a prompt that differs between
+// train and synth cannot give the clips' own codes back.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "tests/support/temporary_folder.h"
+#include "tests/support/tensor_test.h"
+#include "ttsft/audio/audio.h"
+#include "ttsft/data/prepared_set.h"
+#include "ttsft/eval/eval.h"
+#include "ttsft/export/export.h"
+#include "ttsft/model/fixture.h"
+#include "ttsft/model/load_stage.h"
+#include "ttsft/model/loss_sums.h"
+#include "ttsft/model/registry.h"
+#include "ttsft/nn/lora.h"
+#include "ttsft/nn/weights.h"
+#include "ttsft/prep/prep.h"
+#include "ttsft/train/train.h"
+
+namespace ttsft {
+namespace {
+
+constexpr double kClipSeconds = 1.2;
+
+struct Clip {
+  const char* file;
+  const char* text;
+};
+constexpr Clip kClips[] = {{"austen-0880", "he was not an ill disposed"},
+                           {"austen-0930", "had he married a more"}};
+
+// Everything a model's tests share, made once per model: the checkpoint, the prepared set, the run
+// that learned it.
+class World {
+ public:
+  explicit World(const ModelAdapter& model)
+      : adapter(model), config(default_run(model.info().name)) {
+    write_fixture(adapter.fixture(FixtureSize::kTiny), folder / "checkpoint", 1);
+    for (const Clip& clip : kClips) {
+      AudioFile file = decode_audio(std::filesystem::path(TTSFT_FIXTURES) / "austen/wavs" /
+                                    (std::string(clip.file) + ".wav"));
+      file.audio.samples.resize(static_cast<size_t>(kClipSeconds * file.audio.sample_rate));
+      std::filesystem::create_directories(folder / "clips");
+      write_wav(folder / ("clips/" + std::string(clip.file) + ".wav"), file.audio.samples,
+                file.audio.sample_rate);
+      folder.write("clips/" + std::string(clip.file) + ".txt", clip.text);
+    }
+    config.checkpoint = folder / "checkpoint";
+    config.run = folder / "run";
+    config.device = "cpu";
+    config.precision = "fp32";
+    config.data.source = folder / "clips";
+    config.data.prepared = folder / "prepared";
+    config.data.reference = folder / "clips/austen-0880.wav";
+    config.data.speaker = "austen";
+    config.data.validation.share = 0;
+    config.train.steps = 300;
+    config.train.epochs.reset();
+    config.train.batch_utterances = 2;
+    config.train.batch_tokens.reset();
+    config.train.shuffle = false;
+    config.train.optimizer.learning_rate = 3e-3;
+    config.train.optimizer.weight_decay = 0;
+    config.train.checkpoint_every = 0;  // at the end only
+    config.train.validate_every = 0;
+    run_prep(config, adapter, {});
+  }
+
+  ModelContext context() const { return ModelContext{config}; }
+  CheckpointRef base() const { return {"base", config.checkpoint, CheckpointKind::kBase}; }
+
+  // Full fine-tuning until the two clips are known by heart; trained once.
+  CheckpointRef memorised() {
+    if (memorised_.folder.empty()) {
+      RunConfig run = config;
+      run.train.method = "full";
+      run.run = folder / "memorised";
+      run_train(run, adapter, {});
+      memorised_ = resolve_checkpoint(run, "last");
+    }
+    return memorised_;
+  }
+
+  // An adapter of random A and B: a trained one, as far as loading and merging are concerned.
+  std::filesystem::path random_adapter() {
+    const std::filesystem::path path = folder / "adapter";
+    if (std::filesystem::exists(path)) return path;
+    auto stage = adapter.make_stage(context(), base());
+    PeftConfig peft;
+    peft.r = 4;
+    peft.lora_alpha = 8;
+    peft.target_modules.endings = adapter.info().lora_targets;
+    LoraSet set = LoraSet::create(select_sites(adapter_sites(stage->module()), peft.target_modules),
+                                  peft, torch::kCPU, 3);
+    torch::manual_seed(4);
+    for (const auto& [name, tensor] : set.parameters()) torch::Tensor(tensor).normal_(0, 0.1);
+    std::filesystem::create_directories(path);
+    save_adapter(set, path);
+    return path;
+  }
+
+  const ModelAdapter& adapter;
+  TemporaryFolder folder;
+  RunConfig config;
+
+ private:
+  CheckpointRef memorised_;
+};
+
+World& world_of(const ModelAdapter& adapter) {
+  static std::map<std::string, std::unique_ptr<World>> worlds;
+  auto& world = worlds[adapter.info().name];
+  if (!world) world = std::make_unique<World>(adapter);
+  return *world;
+}
+
+class Contract : public testing::TestWithParam<const ModelAdapter*> {
+ protected:
+  World& world() { return world_of(*GetParam()); }
+  const ModelAdapter& adapter() { return *GetParam(); }
+};
+
+// Loss of every term over the whole set.
+LossTotals evaluate(Stage& stage, const PreparedSet& set) {
+  torch::NoGradGuard no_grad;
+  std::vector<std::unique_ptr<Sample>> samples;
+  std::vector<const Sample*> rows;
+  for (const PreparedRow& row : set.all()) {
+    samples.push_back(stage.read(row));
+    rows.push_back(samples.back().get());
+  }
+  LossSums sums;
+  const auto batch = stage.collate(rows);
+  sums.add(*batch, stage.loss(*batch, {.accuracy = true}));
+  return sums.totals();
+}
+
+double cross_entropy(const torch::Tensor& logits, const torch::Tensor& targets) {
+  return torch::nn::functional::cross_entropy(logits, targets).item<double>();
+}
+
+TEST_P(Contract, InfoIsComplete) {
+  const ModelInfo& info = adapter().info();
+  EXPECT_FALSE(info.title.empty() || info.paradigm.empty() || info.license.weights.empty());
+  EXPECT_GT(info.rates.encoder_in, 0);
+  EXPECT_GT(info.rates.codec_out, 0);
+  EXPECT_GT(info.rates.frames_per_second, 0);
+  EXPECT_FALSE(info.stages.empty() || info.lora_targets.empty() || info.releases.empty());
+  EXPECT_NE(adapter().recognise(world().config.checkpoint), "");
+  EXPECT_EQ(adapter().recognise(world().folder.path()), "");
+}
+
+TEST_P(Contract, TrainingAndDecodingGiveTheSameLogits) {
+  auto stage = adapter().make_stage(world().context(), world().base());
+  for (const PreparedRow& row :
+       PreparedSet::open(world().config.data.prepared, adapter().info().name).all()) {
+    const auto sample = stage->read(row);
+    const Probe train = stage->train_probe(*sample), decode = stage->decode_probe(*sample);
+    test::expect_close(decode.logits, train.logits, 1e-3, row.id);
+  }
+}
+
+TEST_P(Contract, GreedyCodesOfTheMemorisedClipsAreTheirs) {
+  const CheckpointRef checkpoint = world().memorised();
+  RunConfig config = world().config;
+  config.checkpoint = checkpoint.folder;
+  auto stage = adapter().make_stage(ModelContext{config}, checkpoint);
+  auto synth = adapter().make_synthesizer(ModelContext{config}, checkpoint, 1.0);
+  for (const PreparedRow& row :
+       PreparedSet::open(config.data.prepared, adapter().info().name).all()) {
+    const torch::Tensor target = stage->target_codes(*stage->read(row));
+    const std::vector<Prompt> prompt = {{row.row["text"].get<std::string>(), 1}};
+    synth->begin(prompt, {.greedy = true, .max_frames = 4 * target.size(0)});
+    for (int64_t i = 0; i < 4 * target.size(0) && !synth->finished().all().item<bool>(); ++i)
+      synth->step();
+    const torch::Tensor codes = synth->codes()[0];
+    EXPECT_EQ(codes.size(0), target.size(0)) << row.id << " does not end where the clip ends";
+    const int64_t frames = std::min(codes.size(0), target.size(0));
+    const auto equal =
+        (codes.narrow(0, 0, frames) == target.narrow(0, 0, frames)).to(torch::kFloat64);
+    EXPECT_GE(equal.sum().item<double>() / static_cast<double>(target.numel()), 0.9) << row.id;
+    const Audio wave = synth->decode({codes}, true, {})[0];
+    EXPECT_EQ(wave.sample_rate, adapter().info().rates.codec_out);
+    EXPECT_NEAR(wave.seconds(),
+                static_cast<double>(codes.size(0)) / adapter().info().rates.frames_per_second, 0.1);
+  }
+}
+
+TEST_P(Contract, LossIsLowestAtTheRightFrame) {
+  const CheckpointRef checkpoint = world().memorised();
+  RunConfig config = world().config;
+  auto stage = adapter().make_stage(ModelContext{config}, checkpoint);
+  for (const PreparedRow& row :
+       PreparedSet::open(config.data.prepared, adapter().info().name).all()) {
+    const auto sample = stage->read(row);
+    const Probe probe = stage->train_probe(*sample);
+    const int64_t n = probe.targets.size(0) - 1;
+    const double right = cross_entropy(probe.logits, probe.targets);
+    const double early = cross_entropy(probe.logits.narrow(0, 1, n), probe.targets.narrow(0, 0, n));
+    const double late = cross_entropy(probe.logits.narrow(0, 0, n), probe.targets.narrow(0, 1, n));
+    EXPECT_LT(right, 0.5 * early) << row.id;
+    EXPECT_LT(right, 0.5 * late) << row.id;
+  }
+}
+
+TEST_P(Contract, EveryTermAndCodebookLearnsItsOwnTargets) {
+  const PreparedSet set = PreparedSet::open(world().config.data.prepared, adapter().info().name);
+  auto before = adapter().make_stage(world().context(), world().base());
+  auto after = adapter().make_stage(world().context(), world().memorised());
+  const LossTotals untrained = evaluate(*before, set), trained = evaluate(*after, set);
+  for (const auto& [name, term] : trained.terms) {
+    EXPECT_GT(term.tokens, 0) << name;
+    EXPECT_LT(term.mean(), 0.5 * untrained.terms.at(name).mean()) << name;
+    for (size_t c = 0; c < term.nll_per_codebook.size(); ++c)
+      EXPECT_LT(term.nll_per_codebook[c], 0.5 * untrained.terms.at(name).nll_per_codebook[c])
+          << name << " codebook " << c;
+  }
+}
+
+TEST_P(Contract, ScaleZeroIsTheBaseAndOneIsNot) {
+  auto stage = adapter().make_stage(world().context(), world().base());
+  stage->module().eval();
+  const auto sample = stage->random_sample(5);
+  const torch::Tensor base = stage->train_probe(*sample).logits;
+  LoraSet lora = LoraSet::load(stage->module(), world().random_adapter(), torch::kCPU);
+  lora.set_scale(0.0);
+  EXPECT_TRUE(torch::equal(stage->train_probe(*sample).logits, base));
+  lora.set_scale(1.0);
+  const torch::Tensor adapted = stage->train_probe(*sample).logits;
+  EXPECT_FALSE(torch::allclose(adapted, base, 1e-3, 1e-3));
+  lora.merge();
+  test::expect_close(stage->train_probe(*sample).logits, adapted, 1e-3, "merged");
+}
+
+TEST_P(Contract, ExportedCheckpointIsBasePlusAdapter) {
+  const std::filesystem::path out = world().folder / "exported";
+  ExportOptions options;
+  options.out = out;
+  options.checkpoint = world().random_adapter().string();
+  options.lora_scale = 0.5;
+  run_export(world().config, adapter(), options);  // verifies the logits itself
+  auto merged = adapter().make_stage(world().context(), {"exported", out, CheckpointKind::kFull});
+  auto stage = adapter().make_stage(world().context(), world().base());
+  LoraSet lora = LoraSet::load(stage->module(), world().random_adapter(), torch::kCPU);
+  lora.set_scale(0.5);
+  stage->module().eval();
+  merged->module().eval();
+  const auto sample = stage->random_sample(6);
+  test::expect_close(merged->train_probe(*sample).logits, stage->train_probe(*sample).logits, 1e-3);
+}
+
+// Loading a checkpoint and writing it again gives the same names, shapes and values.
+TEST_P(Contract, ExportOfAFullCheckpointIsTheIdentity) {
+  const CheckpointRef checkpoint = world().memorised();
+  const std::filesystem::path out = world().folder / "again";
+  ExportOptions options;
+  options.out = out;
+  options.checkpoint = checkpoint.folder.string();
+  run_export(world().config, adapter(), options);
+  int files = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(checkpoint.folder)) {
+    if (entry.path().extension() != ".safetensors") continue;
+    const SafetensorsReader one = SafetensorsReader::open(entry.path());
+    const SafetensorsReader two =
+        SafetensorsReader::open(out / std::filesystem::relative(entry.path(), checkpoint.folder));
+    ASSERT_EQ(one.tensors().size(), two.tensors().size()) << entry.path();
+    for (size_t i = 0; i < one.tensors().size(); ++i) {
+      const TensorView &a = one.tensors()[i], &b = two.tensors()[i];
+      EXPECT_TRUE(a.name == b.name && a.shape == b.shape && a.dtype == b.dtype) << a.name;
+      EXPECT_TRUE(std::equal(a.bytes.begin(), a.bytes.end(), b.bytes.begin(), b.bytes.end()))
+          << a.name;
+    }
+    ++files;
+  }
+  EXPECT_GT(files, 0);
+}
+
+TEST_P(Contract, EveryCheckpointIsRankedBelowOrAboveTheBase) {
+  RunConfig config = world().config;
+  world().memorised();
+  config.run = world().folder / "memorised";
+  config.train.method = "full";
+  const auto report = run_eval(config, adapter(), {});
+  ASSERT_EQ(report["checkpoints"].size(), 2u);
+  EXPECT_EQ(report["checkpoints"][0]["name"], "base");
+  EXPECT_LT(report["checkpoints"][1]["loss"], report["checkpoints"][0]["loss"]);
+  EXPECT_EQ(report["best"], report["checkpoints"][1]["name"]);
+}
+
+std::string test_name(const testing::TestParamInfo<const ModelAdapter*>& info) {
+  return info.param->info().folder;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Contract, testing::ValuesIn(all_models()), test_name);
+
+}  // namespace
+}  // namespace ttsft

@@ -1,0 +1,153 @@
+// The training layout and the losses against upstream's batch and numbers.
+#include "models/qwen3_tts/objective.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/models/qwen3_tts/lm_fixture.h"
+#include "ttsft/io/atomic_file.h"
+#include "ttsft/model/loss_sums.h"
+
+namespace ttsft::qwen3_tts::test {
+namespace {
+
+nlohmann::json expected_eval() {
+  return nlohmann::json::parse(read_text(fixture_path("expected/eval.json")));
+}
+
+Talker talker_of(LmFixture& lm) {
+  return dynamic_cast<Qwen3TtsImpl&>(lm.stage->module()).talker;
+}
+
+TEST(Objective, CollatesUpstreamsBatchTensorByTensor) {
+  LmFixture lm;
+  const auto batch = lm.batch({0, 1, 2});
+  const auto& b = static_cast<const SpeechBatch&>(*batch);
+  const auto expect = [](const torch::Tensor& actual, const std::string& name) {
+    expect_equal(actual.to(torch::kInt64), expected_tensor("batch", name).to(torch::kInt64), name);
+  };
+  expect(b.input_ids, "input_ids");
+  expect(b.codec_ids, "codec_ids");
+  expect(b.text_embedding_mask, "text_embedding_mask");
+  expect(b.codec_embedding_mask, "codec_embedding_mask");
+  expect(b.codec_mask, "codec_mask");
+  expect(b.attention_mask, "attention_mask");
+  expect(b.codec_0_labels, "codec_0_labels");
+}
+
+TEST(Objective, InputEmbeddingsAndHiddenStatesAreUpstreams) {
+  LmFixture lm;
+  torch::NoGradGuard no_grad;
+  const auto batch = lm.batch({0});
+  const auto& b = static_cast<const SpeechBatch&>(*batch);
+  Talker talker = talker_of(lm);
+  const TextFrontend text(fixture_path("checkpoint"), fixture_config(), "qwen2");
+  const Objective objective(fixture_config(), text.role(), 0.3);
+  const torch::Tensor inputs = objective.embed(talker, b);
+  expect_close(inputs, expected_tensor("layers", "talker.input_embeds"), 1e-4);
+
+  const torch::Tensor fed = inputs.narrow(1, 0, inputs.size(1) - 1);
+  const Rope rope = make_rope(torch::arange(fed.size(1)), fixture_config().talker.head_dim,
+                              fixture_config().talker.rope_theta, torch::kFloat32);
+  torch::Tensor h = fed;
+  for (int64_t i = 0; i < fixture_config().talker.num_hidden_layers; ++i) {
+    h = talker->model->block(i)(h, AttentionContext{&rope, {}, nullptr}, i);
+    if (i == 0) expect_close(h, expected_tensor("layers", "talker.layer0"), 1e-4, "layer 0");
+  }
+  expect_close(h, expected_tensor("layers", "talker.layer_last"), 1e-4, "last layer");
+  h = talker->model->norm(talker->model->forward(fed));
+  expect_close(h, expected_tensor("layers", "talker.norm"), 1e-4, "norm");
+
+  const torch::Tensor at_labels = h.squeeze(0).index_select(0, b.label_position.narrow(0, 0, 3));
+  expect_close(talker->codec_head(at_labels),
+               expected_tensor("layers", "talker.logits_first3_labels"), 1e-4);
+
+  const torch::Tensor predicting =
+      h.squeeze(0).index_select(0, b.label_position.index_select(0, b.frame_label));
+  const torch::Tensor outputs =
+      talker->predictor_hidden(predicting.narrow(0, 0, 4), b.frame_codes.narrow(0, 0, 4));
+  const torch::Tensor norm = expected_tensor("layers", "pred.norm");
+  expect_close(outputs, norm.narrow(1, 1, norm.size(1) - 1), 1e-4, "predictor");
+}
+
+TEST(Objective, LossesAccuraciesAndCountsAreUpstreams) {
+  LmFixture lm;
+  torch::NoGradGuard no_grad;
+  const auto expected = expected_eval();
+  LossSums sums;
+  const auto batch = lm.batch({0, 1, 2});
+  sums.add(*batch, lm.stage->loss(*batch, {.accuracy = true}));
+  const LossTotals totals = sums.totals();
+  const auto& whole = expected["batch"];
+  EXPECT_NEAR(totals.loss(), whole["loss"].get<double>(), 1e-4);
+  const TermTotals talker = totals.terms.at("talker"), sub = totals.terms.at("sub_talker");
+  EXPECT_NEAR(talker.mean(), whole["talker_loss"].get<double>(), 1e-4);
+  EXPECT_NEAR(sub.mean(), whole["sub_talker_loss"].get<double>(), 1e-4);
+  EXPECT_EQ(talker.tokens, whole["talker_labels"]);
+  EXPECT_EQ(sub.tokens, whole["sub_talker_labels"]);
+  EXPECT_EQ(talker.correct, whole["talker_correct"]);
+  EXPECT_EQ(sub.correct, whole["sub_talker_correct"]);
+  ASSERT_EQ(sub.nll_per_codebook.size(), 15u);
+  for (size_t i = 0; i < 15; ++i) {
+    const auto per = static_cast<double>(sub.tokens_per_codebook);
+    EXPECT_NEAR(sub.nll_per_codebook[i] / per,
+                whole["sub_talker_loss_per_codebook"][i].get<double>(), 1e-4);
+    EXPECT_NEAR(static_cast<double>(sub.correct_per_codebook[i]) / per,
+                whole["sub_talker_acc_per_codebook"][i].get<double>(), 1e-5);
+  }
+  // Two utterances of different length in one batch: padding changes nothing in either.
+  const auto rows = sums.utterances();
+  for (const auto& row : expected["utterances"])
+    EXPECT_NEAR(rows.at(row["id"]).loss(), row["loss"].get<double>(), 1e-4) << row["id"];
+}
+
+TEST(Objective, BfloatStaysWithinTwoPercent) {
+  LmFixture lm(fixture_path("checkpoint"), torch::kBFloat16);
+  torch::NoGradGuard no_grad;
+  LossSums sums;
+  const auto batch = lm.batch({0, 1, 2});
+  sums.add(*batch, lm.stage->loss(*batch, {}));
+  const double expected = expected_eval()["batch"]["loss"];
+  EXPECT_NEAR(sums.totals().loss(), expected, 0.02 * expected);
+}
+
+TEST(Objective, RowOrderDoesNotMatter) {
+  LmFixture lm;
+  torch::NoGradGuard no_grad;
+  LossSums forward, backward;
+  const auto one = lm.batch({0, 1, 2}), other = lm.batch({2, 0, 1});
+  forward.add(*one, lm.stage->loss(*one, {}));
+  backward.add(*other, lm.stage->loss(*other, {}));
+  EXPECT_NEAR(forward.totals().loss(), backward.totals().loss(), 1e-5);
+}
+
+TEST(Objective, LanguageTagMovesEverythingByOne) {
+  LmFixture lm;
+  auto tagged = *dynamic_cast<SpeechSample*>(lm.samples[0].get());
+  tagged.language = 2050;
+  const TextFrontend text(fixture_path("checkpoint"), fixture_config(), "qwen2");
+  const Objective objective(fixture_config(), text.role(), 0.3);
+  const SpeechSample* row = &tagged;
+  const SpeechBatch b = objective.collate(std::span(&row, 1));
+  const TalkerConfig& c = fixture_config().talker;
+  const torch::Tensor codec = b.input_ids.select(2, 1).squeeze(0);
+  EXPECT_EQ(codec[3].item<int64_t>(), c.codec_think_id);
+  EXPECT_EQ(codec[4].item<int64_t>(), c.codec_think_bos_id);
+  EXPECT_EQ(codec[5].item<int64_t>(), 2050);
+  EXPECT_EQ(codec[6].item<int64_t>(), c.codec_think_eos_id);
+  EXPECT_EQ(b.speaker_position[0].item<int64_t>(), 7);
+  EXPECT_EQ(objective.length(tagged), lm.samples[0]->length + 1);
+}
+
+TEST(Objective, SubTalkerLossReachesTheTalkerThroughTheHiddenState) {
+  LmFixture lm;
+  Talker talker = talker_of(lm);
+  const auto batch = lm.batch({1});
+  const auto terms = lm.stage->loss(*batch, {});
+  terms[1].nll.sum().backward();
+  const auto& weight = talker->model->named_parameters()["layers.0.self_attn.q_proj.weight"];
+  ASSERT_TRUE(weight.grad().defined());
+  EXPECT_GT(weight.grad().abs().max().item<double>(), 0.0);
+}
+
+}  // namespace
+}  // namespace ttsft::qwen3_tts::test
