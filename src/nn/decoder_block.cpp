@@ -124,9 +124,11 @@ torch::Tensor DecoderStackImpl::forward(torch::Tensor x, const torch::Tensor& po
                           : torch::arange(first, keys, torch::TensorOptions().device(x.device()).dtype(torch::kInt64));
   const Rope rope = make_rope(where, options_.block.head_dim, options_.rope_theta, x.scalar_type());
   AttentionContext context{&rope, mask, cache};
+  // Plain causal attention starts at position 0; a window, or several positions behind a cache, need a mask.
   const int64_t window = options_.block.window;
-  if (window > 0 && keys > window) {
-    const torch::Tensor visible = window_mask(first, time, keys, window, x.device());
+  const bool windowed = window > 0 && keys > window;
+  if (windowed || (first > 0 && time > 1 && !mask.defined())) {
+    const torch::Tensor visible = window_mask(first, time, keys, windowed ? window : keys, x.device());
     context.mask = mask.defined() ? mask & visible : visible;
   }
   const bool recompute = checkpointing_ && torch::GradMode::is_enabled() && !cache;
