@@ -41,9 +41,9 @@ class LossSums {
     std::vector<std::string> ids;
     std::string term;
     double weight;
-    torch::Tensor nll;      // [rows, C], float64 on the CPU or float32 on the device, C = 1 without codebooks
-    torch::Tensor correct;  // [rows, C] counts; undefined without accuracy
-    torch::Tensor tokens;   // [rows], int64: supervised positions per row
+    torch::Tensor nll;      // [rows, C], float64, C = 1 without codebooks
+    torch::Tensor correct;  // [rows, C] counts, float64; undefined without accuracy
+    torch::Tensor tokens;   // [rows], float64: supervised positions per row
     bool codebooks;
   };
   std::vector<Part> parts_;
