@@ -27,24 +27,24 @@ const char* variant_name(Variant variant) {
 class Qwen3TtsAdapter : public ModelAdapter {
  public:
   const ModelInfo& info() const override {
-    static const ModelInfo info{
-        .name = "qwen3-tts",
-        .folder = "qwen3_tts",
-        .title = "Qwen3-TTS 12Hz",
-        .paradigm =
-            "autoregressive talker over codebook 0, depth-wise code predictor for codebooks 1..15, "
-            "causal codec",
-        .rates = {.encoder_in = 24000,
-                  .codec_out = 24000,
-                  .speaker_encoder = 24000,
-                  .frames_per_second = 12.5},
-        .license = {.weights = "Apache-2.0", .commercial = true, .note = ""},
-        .stages = {"lm"},
-        .lora_targets = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj",
-                         "down_proj"},
-        .releases = {"Qwen3-TTS-12Hz-1.7B-Base", "Qwen3-TTS-12Hz-0.6B-Base",
-                     "Qwen3-TTS-12Hz-1.7B-CustomVoice", "Qwen3-TTS-12Hz-0.6B-CustomVoice",
-                     "Qwen3-TTS-12Hz-1.7B-VoiceDesign"}};
+    static const ModelInfo info = [] {
+      ModelInfo i;
+      i.name = "qwen3-tts";
+      i.folder = "qwen3_tts";
+      i.title = "Qwen3-TTS 12Hz";
+      i.paradigm =
+          "autoregressive talker over codebook 0, depth-wise code predictor for codebooks 1..15, "
+          "causal codec";
+      i.rates = {24000, 24000, 24000, 12.5};
+      i.license = {"Apache-2.0", true, ""};
+      i.stages = {"lm"};
+      i.lora_targets = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
+                        "gate_proj", "up_proj", "down_proj"};
+      i.releases = {"Qwen3-TTS-12Hz-1.7B-Base", "Qwen3-TTS-12Hz-0.6B-Base",
+                    "Qwen3-TTS-12Hz-1.7B-CustomVoice", "Qwen3-TTS-12Hz-0.6B-CustomVoice",
+                    "Qwen3-TTS-12Hz-1.7B-VoiceDesign"};
+      return i;
+    }();
     return info;
   }
 

@@ -126,10 +126,10 @@ void FrameGenerator::begin(const std::vector<PromptTensors>& prompts,
   finished_ = torch::zeros({batch}, flags);
   frames_.clear();
   ended_.clear();
-  next_input_ = {};
+  next_input_ = torch::Tensor();
 
   torch::Tensor positions, prefill_mask;
-  mask_ = {};
+  mask_ = torch::Tensor();
   if (padded) {
     const torch::Tensor slot = torch::arange(capacity, tensor_options_.dtype(torch::kInt64))
                                    .unsqueeze(0);                 // [1, capacity]

@@ -57,7 +57,8 @@ std::vector<std::string> SpeechSynthesizer::segments(const std::string& text) co
   return pack_pieces(split_sentences(text), static_cast<int>(options_.segment_characters));
 }
 
-void SpeechSynthesizer::load_language_model() {
+void SpeechSynthesizer::load() {
+  if (model_) return;
   c10::InferenceMode inference;
   model_ = load_talker(weights_, config_, device_, dtype_);
   model_->eval();
@@ -171,7 +172,7 @@ void SpeechSynthesizer::resolve_voice() {
 }
 
 PromptTensors SpeechSynthesizer::prompt(const std::string& text) {
-  if (!model_) load_language_model();
+  load();
   c10::InferenceMode inference;
   PromptParts parts = parts_;
   parts.text = text_.speech(text);
@@ -195,6 +196,11 @@ void SpeechSynthesizer::begin(std::span<const Prompt> prompts, const DecodeOptio
   generate.max_frames = options.max_frames;
   c10::InferenceMode inference;
   generator_->begin(tensors, seeds, generate);
+}
+
+void SpeechSynthesizer::step() {
+  c10::InferenceMode inference;
+  generator_->step();
 }
 
 std::vector<Audio> SpeechSynthesizer::decode(const std::vector<torch::Tensor>& codes,

@@ -25,8 +25,9 @@ class SpeechSynthesizer : public Synthesizer {
 
   std::vector<std::string> segments(const std::string& text) const override;
   int64_t max_batch() const override { return device_.is_cuda() ? 8 : 4; }
+  void load() override;  // the language model and the voice; the codec is loaded at once
   void begin(std::span<const Prompt> prompts, const DecodeOptions& options) override;
-  void step() override { generator_->step(); }
+  void step() override;
   torch::Tensor finished() const override { return generator_->finished(); }
   std::vector<torch::Tensor> codes() override { return generator_->codes(); }
   std::vector<Audio> decode(const std::vector<torch::Tensor>& codes, bool after_prompt,
@@ -36,7 +37,6 @@ class SpeechSynthesizer : public Synthesizer {
   PromptTensors prompt(const std::string& text);  // the prefill of one text, for the parity tests
 
  private:
-  void load_language_model();
   void resolve_voice();
   Mode resolve_mode() const;
   int64_t resolve_language(const std::string& speaker) const;

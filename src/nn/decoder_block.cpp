@@ -133,8 +133,16 @@ torch::Tensor DecoderStackImpl::forward(torch::Tensor x, const torch::Tensor& po
   }
   const bool recompute = checkpointing_ && torch::GradMode::is_enabled() && !cache;
   for (int64_t i = 0; i < options_.layers; ++i) {
-    const auto run = [block = blocks_[i], context, i](const torch::Tensor& h) mutable { return block(h, context, i); };
-    x = recompute ? checkpoint(run, x) : DecoderBlock(blocks_[i])(x, context, i);
+    if (!recompute) {
+      x = blocks_[i](x, context, i);
+      continue;
+    }
+    // The backward pass runs this after our own rope is gone, so the piece keeps one (two shared tensors).
+    auto piece = [block = blocks_[i], rope, given = context, i](const torch::Tensor& h) mutable {
+      given.rope = &rope;
+      return block(h, given, i);
+    };
+    x = checkpoint(piece, x);
   }
   if (cache) cache->advance(time);
   return x;

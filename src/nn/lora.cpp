@@ -156,6 +156,11 @@ void LoraSet::set_scale(double scale) {
   for (AdapterSite& site : sites_) site.linear->lora()->scale = scale;
 }
 
+void LoraSet::set_dropout(double dropout) {
+  config_.lora_dropout = dropout;
+  for (AdapterSite& site : sites_) site.linear->lora()->dropout = dropout;
+}
+
 void LoraSet::merge() {
   for (AdapterSite& site : sites_) site.linear->merge_lora();
   sites_.clear();

@@ -1,5 +1,8 @@
 #include "ttsft/nn/loss.h"
 
+#include <stdexcept>
+#include <string>
+
 namespace ttsft {
 namespace {
 
@@ -61,6 +64,11 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
 
 TokenLoss linear_cross_entropy(const torch::Tensor& hidden, const torch::Tensor& weight, const torch::Tensor& targets,
                                bool want_correct, int64_t chunk) {
+  if (chunk < 1) throw std::logic_error("linear_cross_entropy: a chunk of " + std::to_string(chunk) + " rows");
+  if (targets.dim() != 1 || targets.size(0) != hidden.size(0)) {
+    throw std::logic_error("linear_cross_entropy: " + std::to_string(targets.numel()) + " targets for " +
+                           std::to_string(hidden.size(0)) + " rows");
+  }
   const auto out = LinearCrossEntropy::apply(hidden, weight, targets, want_correct, chunk);
   return {out[0], want_correct ? out[1] : torch::Tensor()};
 }

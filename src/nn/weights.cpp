@@ -131,7 +131,9 @@ void load_strict(torch::nn::Module& module, const std::shared_ptr<SafetensorsRea
   for (const Slot& slot : slots) {
     const TensorView& view = file->at(options.prefix + slot.name);
     const torch::Dtype target = slot.tensor.is_floating_point() ? options.dtype : slot.tensor.scalar_type();
-    const bool aligned = reinterpret_cast<uintptr_t>(view.bytes.data()) % 16 == 0;
+    // To its own type: the format aligns the data of a file to 8 bytes, whatever stands in it.
+    const auto address = reinterpret_cast<uintptr_t>(view.bytes.data());
+    const bool aligned = address % static_cast<uintptr_t>(dtype_size(view.dtype)) == 0;
     torch::Tensor value;
     if (aligned) {
       // The deleter holds the reader, so the mapping lives as long as the tensor that looks into it.

@@ -38,6 +38,7 @@ class LoraSet {
   static LoraSet load(torch::nn::Module& module, const std::filesystem::path& folder, torch::Device device);
 
   void set_scale(double scale);
+  void set_dropout(double dropout);  // of the adapters' input while training; also in config()
   void merge();  // into the base weights; the set is empty afterwards
   // PEFT tensor names with their float32 masters, sorted by name.
   std::vector<std::pair<std::string, torch::Tensor>> parameters() const;

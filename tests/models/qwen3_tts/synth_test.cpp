@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/models/qwen3_tts/lm_fixture.h"
-#include "ttsft/core/strings.h"
+#include "ttsft/core/error.h"
 #include "ttsft/io/atomic_file.h"
 
 namespace ttsft::qwen3_tts::test {
@@ -127,8 +127,8 @@ INSTANTIATE_TEST_SUITE_P(Upstream, SynthCase,
                          testing::Values("xvec", "xvec_nonstream_en", "icl", "icl_short",
                                          "icl_nonstream", "custom", "custom_stream",
                                          "custom_instruct", "custom_lora_scale0.3"),
-                         [](const auto& info) {
-                           std::string name = info.param;
+                         [](const auto& one) {
+                           std::string name = one.param;
                            std::replace(name.begin(), name.end(), '.', '_');
                            return name;
                          });

@@ -5,6 +5,7 @@
 
 #include "tests/models/qwen3_tts/fixture.h"
 #include "tests/support/temporary_folder.h"
+#include "ttsft/core/error.h"
 #include "ttsft/io/atomic_file.h"
 
 namespace ttsft::qwen3_tts::test {
