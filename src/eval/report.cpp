@@ -1,0 +1,144 @@
+#include "report.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+namespace ttsft {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Table = std::vector<std::vector<std::string>>;  // the first row is the head
+
+std::string number(const Json& value, const char* format) {
+  if (!value.is_number()) return "-";
+  char text[64];
+  std::snprintf(text, sizeof text, format, value.get<double>());
+  return text;
+}
+
+std::string percent(const Json& value) {
+  return value.is_number() ? number(value.get<double>() * 100, "%.1f%%") : "-";
+}
+
+Table ranking(const Json& result) {
+  const std::vector<Json> rows = ranked_rows(result);
+  const Json& base = result.at("checkpoints").at(0);
+  const bool scored = !base.at("accuracy").empty();
+  Table table = {{"rank", "checkpoint", "loss", "to base"}};
+  for (const auto& [term, value] : base.at("loss_terms").items()) {
+    table[0].push_back(term);
+    if (scored) table[0].push_back(term + " acc");
+  }
+  table[0].emplace_back("tokens");
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const Json& row = rows[i];
+    const bool is_base = row.at("name") == base.at("name");
+    std::string delta = "base";
+    if (!is_base) {
+      const bool both = row.at("loss").is_number() && base.at("loss").is_number();
+      delta = both ? number(row.at("loss").get<double>() - base.at("loss").get<double>(), "%+.4f")
+                   : "-";
+    }
+    table.push_back({std::to_string(i + 1), row.at("name").get<std::string>(),
+                     number(row.at("loss"), "%.4f"), delta});
+    for (const auto& [term, value] : base.at("loss_terms").items()) {
+      table.back().push_back(number(row.at("loss_terms").value(term, Json()), "%.4f"));
+      if (scored) table.back().push_back(percent(row.at("accuracy").value(term, Json())));
+    }
+    table.back().push_back(std::to_string(row.at("tokens").get<int64_t>()));
+  }
+  return table;
+}
+
+std::string markdown(const Table& table) {
+  std::string text;
+  for (size_t r = 0; r < table.size(); ++r) {
+    for (const std::string& cell : table[r]) text += "| " + cell + " ";
+    text += "|\n";
+    if (r > 0) continue;
+    for (size_t c = 0; c < table[r].size(); ++c) text += c == 1 ? "|---" : "|---:";
+    text += "|\n";
+  }
+  return text;
+}
+
+// A row per checkpoint, a column per codebook.
+Table codebook_table(const Json& result, const std::string& term, const char* what) {
+  Table table = {{"rank", "checkpoint"}};
+  const std::vector<Json> rows = ranked_rows(result);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const Json& values = rows[i].at("codebooks").at(term).at(what);
+    for (size_t c = table[0].size() - 2; c < values.size(); ++c) {
+      table[0].push_back(std::to_string(c + 1));
+    }
+    table.push_back({std::to_string(i + 1), rows[i].at("name").get<std::string>()});
+    for (const Json& value : values) {
+      table.back().push_back(std::string(what) == "loss" ? number(value, "%.3f") : percent(value));
+    }
+  }
+  return table;
+}
+
+std::string summary(const Json& result) {
+  const Json& base = result.at("checkpoints").at(0);
+  return "split " + result.at("split").get<std::string>() + ": " +
+         std::to_string(base.at("utterances").size()) + " utterances, " +
+         std::to_string(base.at("tokens").get<int64_t>()) + " supervised tokens, " +
+         result.at("precision").get<std::string>() + " on " +
+         result.at("device").get<std::string>();
+}
+
+}  // namespace
+
+std::vector<Json> ranked_rows(const Json& result) {
+  std::vector<Json> rows(result.at("checkpoints").begin(), result.at("checkpoints").end());
+  std::stable_sort(rows.begin(), rows.end(), [](const Json& a, const Json& b) {
+    const bool a_finite = a.at("loss").is_number(), b_finite = b.at("loss").is_number();
+    if (a_finite != b_finite) return a_finite;
+    return a_finite && a.at("loss").get<double>() < b.at("loss").get<double>();
+  });
+  return rows;
+}
+
+std::string ranking_text(const Json& result) {
+  const Table table = ranking(result);
+  std::vector<size_t> widths(table[0].size(), 0);
+  for (const auto& row : table) {
+    for (size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size());
+  }
+  std::string text;
+  for (const auto& row : table) {
+    std::string line;
+    for (size_t c = 0; c < row.size(); ++c) {
+      const std::string space(widths[c] - row[c].size(), ' ');
+      line += (c == 1 ? row[c] + space : space + row[c]) + "  ";
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  return text + summary(result) + "\n";
+}
+
+std::string report_markdown(const Json& result) {
+  std::string text = "# Evaluation of " + result.at("model").get<std::string>() + "\n\n";
+  text += summary(result) + ". Best: " +
+          (result.at("best").is_null() ? "none" : result.at("best").get<std::string>()) + ".\n\n";
+  text +=
+      "The loss is teacher-forced cross entropy in nats: each term's mean over its tokens, then "
+      "the "
+      "weighted sum. A low loss is no proof of a good voice: listen to the candidates.\n\n";
+  text += markdown(ranking(result));
+  const Json& base = result.at("checkpoints").at(0);
+  for (const auto& [term, codebooks] : base.at("codebooks").items()) {
+    for (const char* what : {"loss", "accuracy"}) {
+      if (!codebooks.contains(what)) continue;
+      text += "\n## " + term + ", " + what + " by codebook\n\n";
+      text += markdown(codebook_table(result, term, what));
+    }
+  }
+  return text;
+}
+
+}  // namespace ttsft
