@@ -1,0 +1,180 @@
+#include "ttsft/synth/synth.h"
+
+#include <chrono>
+#include <cstdio>
+
+#include "request.h"
+#include "speaker.h"
+#include "tensor_files.h"
+#include "ttsft/core/error.h"
+#include "ttsft/core/log.h"
+#include "ttsft/core/strings.h"
+#include "ttsft/model/load_stage.h"
+
+namespace ttsft {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+struct Voice {
+  CheckpointRef checkpoint;
+  double lora_scale = 1.0;
+};
+
+Voice choose_voice(const RunConfig& config, const SynthOptions& options) {
+  Voice voice;
+  voice.checkpoint = resolve_checkpoint(config, options.checkpoint.value_or("base"));
+  voice.lora_scale = options.lora_scale.value_or(config.synth.lora_scale);
+  const bool adapter = voice.checkpoint.kind == CheckpointKind::kAdapter;
+  if (!adapter && options.lora_scale) {
+    throw UsageError("the checkpoint " + voice.checkpoint.name + " has no adapter to scale",
+                     "--lora-scale", "name one with --checkpoint");
+  }
+  log_info("checkpoint ", voice.checkpoint.name, ": ", voice.checkpoint.folder.string(),
+           options.checkpoint ? "" : " (choose another with --checkpoint)");
+  return voice;
+}
+
+Json start_result(const SynthOptions& options, const Voice& voice) {
+  Json result = {{"out", options.out.string()}, {"checkpoint", voice.checkpoint.name}};
+  result["lora_scale"] =
+      voice.checkpoint.kind == CheckpointKind::kAdapter ? Json(voice.lora_scale) : Json();
+  return result;
+}
+
+// Adds what was heard.
+struct Totals {
+  double seconds = 0;
+  int64_t frames = 0, segments = 0;
+  bool reached_limit = false;
+  int sample_rate = 0;
+
+  void finish(Json& result, double elapsed) const {
+    result["seconds"] = seconds;
+    result["frames"] = frames;
+    result["segments"] = segments;
+    result["rtf"] = seconds > 0 ? Json(elapsed / seconds) : Json();
+    result["reached_limit"] = reached_limit;
+    result["sample_rate"] = sample_rate;
+    result["elapsed_seconds"] = elapsed;
+  }
+};
+
+Json speak_jobs(const RunConfig& config, const SynthOptions& options, const ModelContext& context,
+                Synthesizer& synthesizer, const std::vector<SynthJob>& jobs, const Noise& noise,
+                Json result) {
+  std::vector<TextToSpeak> texts;
+  for (const SynthJob& job : jobs)
+    texts.push_back({job.id.empty() ? "the text" : job.id, job.text});
+  SpeakOptions speaking;
+  speaking.decode.greedy = options.greedy;
+  speaking.decode.max_frames = options.max_frames.value_or(config.synth.max_frames);
+  speaking.seed = static_cast<uint64_t>(config.seed);
+  speaking.on_gpu = context.device.is_cuda();
+
+  const WavFormat format = wav_format_from_name(config.synth.format);
+  Totals totals;
+  std::vector<Json> rows(jobs.size());
+  std::vector<std::string> silent;
+  const auto deliver = [&](size_t i, const SpokenText& spoken) {
+    const SynthJob& job = jobs[i];
+    if (spoken.frames == 0) {
+      silent.push_back(texts[i].label);
+      return;
+    }
+    write_wav(job.out, spoken.audio.samples, spoken.audio.sample_rate, format);
+    if (!job.codes_out.empty()) write_codes(job.codes_out, spoken.codes);
+    totals.seconds += spoken.audio.seconds();
+    totals.frames += spoken.frames;
+    totals.segments += spoken.segments;
+    totals.reached_limit = totals.reached_limit || spoken.reached_limit;
+    totals.sample_rate = spoken.audio.sample_rate;
+    rows[i] = {{"id", job.id},
+               {"out", job.out.string()},
+               {"seconds", spoken.audio.seconds()},
+               {"frames", spoken.frames},
+               {"segments", spoken.segments},
+               {"reached_limit", spoken.reached_limit}};
+  };
+
+  synthesizer.load();
+  const Clock::time_point start = Clock::now();
+  speak(synthesizer, texts, speaking, noise, deliver);
+  if (!silent.empty()) {
+    throw RunError("the model ended without a frame", join(silent, ", "),
+                   "try another seed, or the checkpoint of another step");
+  }
+  totals.finish(result, seconds_since(start));
+  if (!options.texts.empty()) result["texts"] = rows;
+  return result;
+}
+
+Json decode_codes(const RunConfig& config, const SynthOptions& options, Synthesizer& synthesizer,
+                  const torch::Tensor& codes, const Noise& noise, Json result) {
+  torch::InferenceMode guard;
+  const Clock::time_point start = Clock::now();
+  const std::vector<Audio> audio = synthesizer.decode({codes}, /*after_prompt=*/false, noise);
+  const Audio& wave = audio.at(0);
+  check_wave(wave, options.codes_in.string());
+  write_wav(options.out, wave.samples, wave.sample_rate, wav_format_from_name(config.synth.format));
+  const Totals totals{wave.seconds(), codes.size(0), 1, false, wave.sample_rate};
+  totals.finish(result, seconds_since(start));
+  return result;
+}
+
+}  // namespace
+
+nlohmann::ordered_json run_synth(const RunConfig& config, const ModelAdapter& adapter,
+                                 const SynthOptions& options) {
+  check_flags(options);
+  const std::vector<SynthJob> jobs = make_jobs(options);
+  wav_format_from_name(config.synth.format);
+  require(config, config.checkpoint, "checkpoint");
+  const Voice voice = choose_voice(config, options);
+  Noise noise;
+  if (!options.noise.empty()) noise = read_noise(options.noise);
+  torch::Tensor codes;
+  if (!options.codes_in.empty()) codes = read_codes(options.codes_in);
+  require_release(adapter, {"base", config.checkpoint, CheckpointKind::kBase, -1});
+  require_release(adapter, voice.checkpoint);
+  Json result = start_result(options, voice);
+  if (options.dry_run) {
+    result["dry_run"] = true;
+    result["texts"] = codes.defined() ? 0 : jobs.size();
+    return result;
+  }
+
+  const ModelContext context = make_context(config);
+  const std::unique_ptr<Synthesizer> synthesizer =
+      adapter.make_synthesizer(context, voice.checkpoint, voice.lora_scale);
+  if (codes.defined()) {
+    return decode_codes(config, options, *synthesizer, codes, noise, std::move(result));
+  }
+  return speak_jobs(config, options, context, *synthesizer, jobs, noise, std::move(result));
+}
+
+std::string describe_synth(const nlohmann::ordered_json& result) {
+  const std::string checkpoint = result.at("checkpoint").get<std::string>();
+  const std::string out = result.at("out").get<std::string>();
+  if (result.contains("dry_run")) {
+    return "would write " + out + " with the checkpoint " + checkpoint + "\n";
+  }
+  char numbers[160];
+  std::snprintf(numbers, sizeof numbers,
+                "%.2f s of audio, %lld frames, in %.2f s (%.2f x real time)",
+                result.at("seconds").get<double>(),
+                static_cast<long long>(result.at("frames").get<int64_t>()),
+                result.at("elapsed_seconds").get<double>(),
+                result.at("rtf").is_null() ? 0.0 : result.at("rtf").get<double>());
+  std::string text = out + ": " + numbers;
+  if (result.contains("texts")) text += ", " + std::to_string(result.at("texts").size()) + " texts";
+  if (result.at("reached_limit").get<bool>()) text += ", stopped at the limit of frames";
+  return text + "\n";
+}
+
+}  // namespace ttsft
