@@ -1,0 +1,130 @@
+#include "ttsft/export/export.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+
+#include "ttsft/core/error.h"
+#include "ttsft/core/log.h"
+#include "ttsft/core/signals.h"
+#include "ttsft/io/atomic_file.h"
+#include "ttsft/model/load_stage.h"
+#include "verify.h"
+
+namespace ttsft {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+void check_out(const fs::path& out) {
+  if (out.empty()) throw UsageError("no folder to export into", "", "give --out");
+  const std::string where = "--out " + out.string();
+  if (fs::exists(out) && !fs::is_directory(out)) {
+    throw UsageError("a file, where a folder is to be made", where);
+  }
+  if (fs::is_directory(out) && !fs::is_empty(out)) {
+    throw UsageError("the folder is not empty", where, "name a new one");
+  }
+}
+
+CheckpointRef choose_checkpoint(const RunConfig& config, const ExportOptions& options) {
+  if (options.checkpoint) return resolve_checkpoint(config, *options.checkpoint);
+  if (run_checkpoints(config).empty()) {
+    throw UsageError("the run has no checkpoint to export", config.run.string(),
+                     "train first, or give --checkpoint");
+  }
+  const bool best = read_best_step(config.run) >= 0;
+  return resolve_checkpoint(config, best ? "best" : "last");
+}
+
+std::string license_line(const License& license) {
+  std::string line = "licence of the weights: " + license.weights;
+  if (!license.commercial) line += ", no commercial use";
+  if (!license.note.empty()) line += " (" + license.note + ")";
+  return line + "; it holds for the exported checkpoint too";
+}
+
+int64_t folder_bytes(const fs::path& folder) {
+  int64_t bytes = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (entry.is_regular_file()) bytes += static_cast<int64_t>(entry.file_size());
+  }
+  return bytes;
+}
+
+void stop_when_asked() {
+  if (stop_signal()) throw Stopped{stop_signal()};
+}
+
+}  // namespace
+
+nlohmann::ordered_json run_export(const RunConfig& config, const ModelAdapter& adapter,
+                                  const ExportOptions& options) {
+  check_out(options.out);
+  require(config, config.checkpoint, "checkpoint");
+  if (options.lora_scale && !std::isfinite(*options.lora_scale)) {
+    throw UsageError("must be a finite number", "--lora-scale");
+  }
+  const CheckpointRef checkpoint = choose_checkpoint(config, options);
+  const bool has_adapter = checkpoint.kind == CheckpointKind::kAdapter;
+  if (options.lora_scale && !has_adapter) {
+    throw UsageError("the checkpoint " + checkpoint.name + " has no adapter to scale",
+                     "--lora-scale", "name one with --checkpoint");
+  }
+  const double scale = options.lora_scale.value_or(config.synth.lora_scale);
+  require_release(adapter, {"base", config.checkpoint, CheckpointKind::kBase, -1});
+  require_release(adapter, checkpoint);
+  log_info("exporting ", checkpoint.name, has_adapter ? " at scale " : "",
+           has_adapter ? detail::concatenate(scale) : "", " into ", options.out.string());
+  log_info(license_line(adapter.info().license));
+  Json result = {{"out", options.out.string()},
+                 {"checkpoint", checkpoint.name},
+                 {"lora_scale", has_adapter ? Json(scale) : Json()},
+                 {"license", adapter.info().license.weights}};
+  if (options.dry_run) {
+    result["dry_run"] = true;
+    return result;
+  }
+
+  const auto start = std::chrono::steady_clock::now();
+  ModelContext context = make_context(config);
+  context.dtype = torch::kFloat32;  // merging and proof are about the weights, not about speed
+  const torch::Tensor reference = probe_logits(context, adapter, checkpoint, scale);
+  stop_when_asked();
+  AtomicFolder folder(options.out);
+  adapter.export_checkpoint(context, checkpoint, scale, folder.path());
+  stop_when_asked();
+
+  const CheckpointRef exported{"export", folder.path(), CheckpointKind::kFull, -1};
+  const double tolerance = export_tolerance(folder.path());
+  const double difference =
+      relative_difference(probe_logits(context, adapter, exported, 1.0), reference);
+  if (!(difference <= tolerance)) {
+    char numbers[96];
+    std::snprintf(numbers, sizeof numbers, "%.3g of their spread, %.3g is allowed", difference,
+                  tolerance);
+    throw CheckError(std::string("the exported logits differ from the checkpoint's by ") + numbers,
+                     options.out.string(), "nothing was left there");
+  }
+  result["logits_difference"] = difference;
+  result["tolerance"] = tolerance;
+  result["bytes"] = folder_bytes(folder.path());
+  folder.commit();
+  result["seconds"] =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
+
+std::string describe_export(const nlohmann::ordered_json& result) {
+  const std::string checkpoint = result.at("checkpoint").get<std::string>();
+  const std::string out = result.at("out").get<std::string>();
+  if (result.contains("dry_run")) return "would export " + checkpoint + " into " + out + "\n";
+  char numbers[128];
+  std::snprintf(numbers, sizeof numbers, "%.1f MB, logits agree within %.2g (allowed: %.2g)",
+                result.at("bytes").get<double>() / 1e6,
+                result.at("logits_difference").get<double>(), result.at("tolerance").get<double>());
+  return out + ": " + checkpoint + " merged, " + numbers + "\n";
+}
+
+}  // namespace ttsft

@@ -1,0 +1,170 @@
+#include "ttsft/export/export.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "src/export/verify.h"
+#include "support/temporary_folder.h"
+#include "support/toy_stage.h"
+#include "ttsft/model/load_stage.h"
+
+namespace ttsft {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+// Merges as a model would; a test may make it forget the adapter, or store half precision.
+class ExportingToyAdapter : public test::ToyAdapter {
+ public:
+  void export_checkpoint(const ModelContext& context, const CheckpointRef& checkpoint,
+                         double lora_scale, const fs::path& out) const override {
+    torch::NoGradGuard no_grad;
+    LoadedStage loaded = load_stage(context, *this, checkpoint, forget ? 0.0 : lora_scale);
+    if (loaded.lora) loaded.lora->merge();
+    std::map<std::string, torch::Tensor> weights;
+    for (const auto& item : loaded.stage->module().named_parameters()) {
+      if (half) weights[item.key()] = item.value().to(torch::kBFloat16);
+    }
+    loaded.stage->save_full(out, weights);
+    if (fail) throw RunError("disk full");
+  }
+  bool forget = false, half = false, fail = false;
+};
+
+struct Export : ::testing::Test {
+  Export() {
+    test::write_toy_checkpoint(folder / "base");
+    config.model = "toy";
+    config.checkpoint = folder / "base";
+    config.run = folder / "run";
+    config.device = "cpu";
+    options.out = folder / "places/out";
+    fs::create_directories(folder / "places");
+    write_adapter(10, 0.1);
+    write_adapter(20, 0.4);
+  }
+
+  void write_adapter(int64_t step, double strength) {
+    LoadedStage base = load_stage(make_context(config), adapter,
+                                  {"base", config.checkpoint, CheckpointKind::kBase, -1}, 1.0);
+    PeftConfig peft;
+    peft.r = 2;
+    peft.target_modules.endings = {"q_proj", "up_proj"};
+    LoraSet set =
+        LoraSet::create(select_sites(adapter_sites(base.stage->module()), peft.target_modules),
+                        peft, torch::kCPU, 1);
+    for (auto& [name, tensor] : set.parameters()) tensor.add_(strength);
+    const auto target = folder / "run/checkpoints" / step_folder_name(step);
+    fs::create_directories(target);
+    save_adapter(set, target);
+  }
+  nlohmann::ordered_json run() { return run_export(config, adapter, options); }
+  std::vector<std::string> left() {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(folder / "places")) {
+      names.push_back(entry.path().filename().string());
+    }
+    return names;
+  }
+  torch::Tensor logits(const CheckpointRef& checkpoint, double scale) {
+    return probe_logits(make_context(config), adapter, checkpoint, scale);
+  }
+
+  TemporaryFolder folder;
+  RunConfig config;
+  ExportingToyAdapter adapter;
+  ExportOptions options;
+};
+
+TEST_F(Export, ExportedComputesWhatTheCheckpointDid) {
+  options.checkpoint = "step-10";
+  options.lora_scale = 0.35;
+  const auto result = run();
+  EXPECT_EQ(result.at("checkpoint"), "step-00000010");
+  EXPECT_EQ(result.at("lora_scale"), 0.35);
+  EXPECT_LT(result.at("logits_difference").get<double>(), 1e-5);
+  EXPECT_GT(result.at("bytes").get<int64_t>(), 1000);
+  const CheckpointRef out{"out", options.out, CheckpointKind::kFull, -1};
+  const CheckpointRef source = resolve_checkpoint(config, "step-10");
+  EXPECT_TRUE(torch::allclose(logits(out, 1.0), logits(source, 0.35), 1e-5, 1e-6));
+  EXPECT_FALSE(torch::allclose(logits(out, 1.0), logits(source, 1.0), 1e-2, 1e-2));
+  EXPECT_THAT(describe_export(result), HasSubstr("step-00000010 merged"));
+}
+
+TEST_F(Export, BestElseLast) {
+  options.dry_run = true;
+  EXPECT_EQ(run().at("checkpoint"), "step-00000020");
+  write_best_step(config.run, 10, 1.5);
+  EXPECT_EQ(run().at("checkpoint"), "step-00000010");
+  EXPECT_EQ(run().at("lora_scale"), 1.0);
+  config.synth.lora_scale = 0.5;  // what was listened to
+  EXPECT_EQ(run().at("lora_scale"), 0.5);
+  EXPECT_THAT(left(), IsEmpty());
+}
+
+TEST_F(Export, FullCheckpoint) {
+  test::write_toy_checkpoint(folder / "tuned", 5);
+  options.checkpoint = (folder / "tuned").string();
+  EXPECT_EQ(run().at("logits_difference"), 0.0);
+}
+
+TEST_F(Export, HalfPrecisionMayRound) {
+  adapter.half = true;
+  const auto result = run();
+  EXPECT_GT(result.at("logits_difference").get<double>(), 2e-4);
+  EXPECT_LT(result.at("logits_difference").get<double>(), result.at("tolerance").get<double>());
+}
+
+TEST_F(Export, AnExportThatDiffersIsNotLeft) {
+  adapter.forget = true;
+  const std::string error = message_of<CheckError>([&] { run(); });
+  EXPECT_THAT(error, HasSubstr("the exported logits differ"));
+  EXPECT_THAT(left(), IsEmpty());
+}
+
+TEST_F(Export, AFailureLeavesNothing) {
+  adapter.fail = true;
+  EXPECT_THROW(run(), RunError);
+  EXPECT_THAT(left(), IsEmpty());
+}
+
+TEST_F(Export, WrongUsage) {
+  const auto error = [&] { return message_of<UsageError>([&] { run(); }); };
+  options.out.clear();
+  EXPECT_THAT(error(), HasSubstr("give --out"));
+  options.out = folder.write("file", "");
+  EXPECT_THAT(error(), HasSubstr("a file, where a folder"));
+  options.out = folder / "base";
+  EXPECT_THAT(error(), HasSubstr("the folder is not empty"));
+  options.out = folder / "places/out";
+  options.checkpoint = "step-11";
+  EXPECT_THAT(error(), HasSubstr("no such checkpoint"));
+  options.checkpoint = "base";
+  options.lora_scale = 0.5;
+  EXPECT_THAT(error(), HasSubstr("no adapter to scale"));
+  options = {};
+  options.out = folder / "places/out";
+  config.run = folder / "other";
+  EXPECT_THAT(error(), HasSubstr("the run has no checkpoint to export"));
+  EXPECT_THAT(left(), IsEmpty());
+}
+
+TEST_F(Export, AnEmptyFolderIsFine) {
+  fs::create_directories(options.out);
+  run();
+  EXPECT_TRUE(fs::exists(options.out / "model.safetensors"));
+}
+
+TEST(RelativeDifference, IsOfTheSpread) {
+  const torch::Tensor reference = torch::tensor({1.f, 3.f});  // spread 1
+  EXPECT_NEAR(relative_difference(reference + 0.5, reference), 0.5, 1e-7);
+  EXPECT_EQ(relative_difference(reference, reference), 0.0);
+  EXPECT_TRUE(std::isinf(relative_difference(torch::ones({3}), reference)));
+  EXPECT_TRUE(std::isinf(relative_difference(torch::ones({2}), torch::zeros({2}))));
+  EXPECT_TRUE(std::isinf(relative_difference(reference / 0, reference)));
+}
+
+}  // namespace
+}  // namespace ttsft
