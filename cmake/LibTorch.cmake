@@ -19,6 +19,7 @@ find_path(TORCH_ROOT ${torch_header} HINTS ${CMAKE_SOURCE_DIR}/.deps/libtorch PA
 if(NOT TORCH_ROOT)
   message(FATAL_ERROR "LibTorch not found. Run tools/setup, or name one: cmake -DTORCH_DIR=/path/to/libtorch")
 endif()
+string(REGEX REPLACE "/$" "" TORCH_ROOT ${TORCH_ROOT})
 foreach(part MAJOR MINOR PATCH)
   file(STRINGS ${TORCH_ROOT}/include/torch/headeronly/version.h line REGEX "define TORCH_VERSION_${part} ")
   string(REGEX MATCH "[0-9]+" TORCH_VERSION_${part} "${line}")

@@ -1,5 +1,7 @@
 # shellcheck shell=bash
 # Shared by the scripts in this folder; source it. Leaves the working directory at the repository's root.
+# A relative path means the caller's folder, which is left below.
+[[ -d ${TORCH_DIR:-} ]] && TORCH_DIR=$(realpath "$TORCH_DIR")
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
 say() { printf '%s\n' "$*" >&2; }

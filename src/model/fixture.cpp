@@ -53,19 +53,32 @@ int64_t byte_size(const FixtureTensor& tensor) {
   return shape_size(tensor.shape) * dtype_size(tensor.dtype);
 }
 
+// Progress in whole megabytes; what is below one waits for the next tensor.
+class Meter {
+ public:
+  explicit Meter(int64_t total) : progress_("fixture", total / kMegabyte, "MB") {}
+  void advance(int64_t bytes, const std::string& note) {
+    pending_ += bytes;
+    progress_.advance(pending_ / kMegabyte, note);
+    pending_ %= kMegabyte;
+  }
+  void finish() { progress_.finish(); }
+
+ private:
+  Progress progress_;
+  int64_t pending_ = 0;
+};
+
 void write_tensors(const FixtureFile& file, const std::filesystem::path& target, uint64_t seed,
-                   Progress& progress) {
+                   Meter& meter) {
   std::vector<TensorView> shapes;
   for (const FixtureTensor& tensor : file.tensors) {
     shapes.push_back({tensor.name, tensor.dtype, tensor.shape, {}});
   }
   auto spec = file.tensors.begin();  // tensors come in the order given
-  int64_t pending = 0;               // bytes that no whole megabyte has been reported for
   stream_safetensors(target, shapes, [&](const TensorView&, std::span<std::byte> bytes) {
     fill(*spec, derive_seed(seed, file.path + ":" + spec->name), bytes);
-    pending += byte_size(*spec);
-    progress.advance(pending / kMegabyte, file.path);
-    pending %= kMegabyte;
+    meter.advance(byte_size(*spec), file.path);
     ++spec;
   });
 }
@@ -82,17 +95,17 @@ void write_fixture(const std::vector<FixtureFile>& files, const std::filesystem:
     for (const FixtureTensor& tensor : file.tensors) total += byte_size(tensor);
   }
   AtomicFolder folder(out);
-  Progress progress("fixture", total / kMegabyte, "MB");
+  Meter meter(total);
   for (const FixtureFile& file : files) {
     const std::filesystem::path target = folder.path() / file.path;
     if (file.tensors.empty()) {
       write_text_atomic(target, file.text);
     } else {
-      write_tensors(file, target, seed, progress);
+      write_tensors(file, target, seed, meter);
     }
   }
   folder.commit();
-  progress.finish();
+  meter.finish();
 }
 
 }  // namespace ttsft
