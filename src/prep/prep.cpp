@@ -1,0 +1,340 @@
+#include "ttsft/prep/prep.h"
+
+#include <algorithm>
+#include <chrono>
+#include <future>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "src/prep/clip_reader.h"
+#include "src/prep/content_key.h"
+#include "src/prep/encode.h"
+#include "src/prep/guard_report.h"
+#include "src/prep/lengths.h"
+#include "ttsft/core/error.h"
+#include "ttsft/core/hash.h"
+#include "ttsft/core/log.h"
+#include "ttsft/core/progress.h"
+#include "ttsft/core/signals.h"
+#include "ttsft/core/version.h"
+#include "ttsft/data/importers.h"
+#include "ttsft/data/prepared_set.h"
+#include "ttsft/nn/device.h"
+
+namespace ttsft {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+class PrepRun {
+ public:
+  PrepRun(const RunConfig& config, const ModelAdapter& adapter, const PrepOptions& options)
+      : config_(config),
+        adapter_(adapter),
+        options_(options),
+        report_(config.data.guards),
+        start_(std::chrono::steady_clock::now()) {}
+
+  ordered_json run();
+
+ private:
+  void import();
+  void make_preparer();
+  void read_and_encode();
+  const PreparedRow* reusable(const std::string& id, const std::string& key) const;
+  void take(Window window, Encoder* encoder, Progress& progress);
+  void reject(const Clip& clip);
+  void keep(const Clip& clip);
+  void finish();
+  void split();
+  ordered_json validation_choice() const;
+  ordered_json rates() const;
+  ordered_json totals() const;
+  [[noreturn]] void stop() const;
+
+  const RunConfig& config_;
+  const ModelAdapter& adapter_;
+  const PrepOptions& options_;
+  GuardReport report_;
+  std::chrono::steady_clock::time_point start_;
+
+  ImportedSet source_;
+  Rates rates_;
+  std::unique_ptr<Preparer> preparer_;
+  std::string fingerprint_;
+  std::unique_ptr<PreparedWriter> writer_;   // not in a dry run
+  std::map<std::string, PreparedRow> rows_;  // of an earlier set, in a dry run
+
+  std::map<size_t, RejectedRow> rejected_;  // by number in the source
+  std::map<size_t, double> kept_;           // seconds
+  int64_t encoded_ = 0, reused_ = 0, batches_ = 0;
+  std::vector<std::string> validation_;
+};
+
+ordered_json PrepRun::run() {
+  require(config_, config_.checkpoint, "checkpoint");
+  require(config_, config_.data.source, "data.source");
+  require(config_, config_.data.prepared, "data.prepared");
+  report_.check_license(adapter_.info());
+  import();
+  make_preparer();
+  read_and_encode();
+  finish();
+  return totals();
+}
+
+void PrepRun::import() {
+  const DataConfig& data = config_.data;
+  source_ = import_set(data.source, {data.speaker, data.reference, data.instruct});
+  log_info("source: ", data.source.string(), " (", source_.format, "), ", source_.utterances.size(),
+           " usable rows");
+  for (const RejectedRow& row : source_.rejected) report_.refuse(row);
+  report_.check_count(source_.utterances.size());
+}
+
+// What the checkpoint cannot do is said before a single recording is read.
+void PrepRun::make_preparer() {
+  const fs::path& folder = config_.checkpoint;
+  if (!fs::is_directory(folder)) {
+    throw UsageError("the checkpoint folder is not there", "checkpoint: " + folder.string(),
+                     "download the release first");
+  }
+  const std::string found = adapter_.recognise(folder);
+  if (found.empty()) {
+    throw DataError("not a checkpoint of " + adapter_.info().name, folder.string(),
+                    "see `ttsft models` for the releases it takes");
+  }
+  log_info("checkpoint: ", found);
+  ModelContext context{config_};
+  context.device = resolve_device(config_.device);
+  preparer_ = adapter_.make_preparer(context);
+  fingerprint_ = preparer_->fingerprint();
+  rates_ = adapter_.info().rates;
+  rates_.encoder_in = preparer_->limits().sample_rate;
+
+  const fs::path& prepared = config_.data.prepared;
+  if (!options_.dry_run) {
+    writer_ = std::make_unique<PreparedWriter>(prepared, adapter_.info().name);
+  } else if (fs::exists(prepared / "index.json")) {
+    try {
+      for (PreparedRow& row : PreparedSet::open(prepared, adapter_.info().name).all()) {
+        std::string id = row.id;
+        rows_.emplace(std::move(id), std::move(row));
+      }
+    } catch (const DataError& error) {
+      log_warning("nothing of the earlier set is reused (", error.what(), ")");
+    }
+  }
+}
+
+const PreparedRow* PrepRun::reusable(const std::string& id, const std::string& key) const {
+  if (writer_) return writer_->reusable(id, key);
+  const auto found = rows_.find(id);
+  return found != rows_.end() && found->second.key == key ? &found->second : nullptr;
+}
+
+void PrepRun::read_and_encode() {
+  const ContentKeys keys(adapter_.info().name, fingerprint_, preparer_->limits());
+  ClipReader reader(
+      source_.utterances, *preparer_, keys, report_.policy(),
+      [this](const std::string& id, const std::string& key) { return reusable(id, key); },
+      !options_.dry_run);
+  std::optional<Encoder> encoder;
+  if (writer_) encoder.emplace(*preparer_, *writer_);
+  Progress progress(options_.dry_run ? "measure" : "prep",
+                    static_cast<int64_t>(source_.utterances.size()), "clips");
+
+  const auto read = [&reader] { return reader.next(); };
+  auto ahead = std::async(std::launch::async, read);
+  try {
+    for (Window window = ahead.get(); !window.empty(); window = ahead.get()) {
+      ahead = std::async(std::launch::async, read);
+      take(std::move(window), encoder ? &*encoder : nullptr, progress);
+      if (stop_signal() != 0) stop();
+    }
+  } catch (...) {
+    reader.cancel();  // the future waits for its thread
+    throw;
+  }
+  if (stop_signal() != 0) stop();
+}
+
+void PrepRun::take(Window window, Encoder* encoder, Progress& progress) {
+  std::vector<Clip*> waiting;
+  for (const auto& clip : window) {
+    for (const Finding& finding : clip->findings) {
+      if (finding.action == GuardAction::kWarn && clip->refused.empty()) {
+        report_.warn(*clip->item.utterance, finding);
+      }
+    }
+    if (!clip->refused.empty()) {
+      reject(*clip);
+    } else if (clip->reused) {
+      keep(*clip);
+      ++reused_;
+    } else {
+      waiting.push_back(clip.get());
+      continue;
+    }
+    progress.advance();
+  }
+  if (!encoder) {  // a dry run
+    for (const Clip* clip : waiting) keep(*clip);
+    encoded_ += static_cast<int64_t>(waiting.size());
+    progress.advance(static_cast<int64_t>(waiting.size()));
+    return;
+  }
+  encoder->encode(waiting, [&](const Clip& clip) {
+    if (clip.refused.empty()) {
+      keep(clip);
+      ++encoded_;
+    } else {
+      reject(clip);
+    }
+    progress.advance(1, encoder->speed());
+  });
+  batches_ = encoder->batches();
+}
+
+void PrepRun::reject(const Clip& clip) {
+  const Utterance& utterance = *clip.item.utterance;
+  RejectedRow row{utterance.id, utterance.where, clip.refused, clip.guard};
+  report_.refuse(row);
+  rejected_.emplace(clip.number, std::move(row));
+}
+
+void PrepRun::keep(const Clip& clip) {
+  kept_.emplace(clip.number, clip.item.seconds);
+  const int rate = clip.notes.is_object() ? clip.notes.value("sample_rate", 0) : 0;
+  if (rate > 0) report_.resample(rate, rates_.encoder_in);
+}
+
+void PrepRun::stop() const {
+  if (writer_) {
+    log_info("stopped: ", encoded_ + reused_, " of ", source_.utterances.size(),
+             " clips are safe in ", writer_->folder().string(), "; run prep again to continue");
+  }
+  throw Stopped{stop_signal()};
+}
+
+void PrepRun::finish() {
+  report_.log_summary(rates_);
+  report_.check_count(kept_.size());
+  std::vector<RejectedRow> rejected = source_.rejected;
+  for (const auto& [number, row] : rejected_) rejected.push_back(row);
+  std::vector<std::string> order;
+  std::vector<Utterance> rows;
+  for (const auto& [number, seconds] : kept_) {
+    rows.push_back(source_.utterances[number]);
+    order.push_back(rows.back().id);
+  }
+  if (rows.empty()) {
+    std::string remedy = "mend the recordings, or move the guard in data.guards";
+    if (writer_) {
+      try {
+        writer_->finish({}, {}, rejected, {});  // leaves rejected.jsonl
+      } catch (const DataError&) {
+        remedy = "each reason is in " + (writer_->folder() / "rejected.jsonl").string();
+      }
+    }
+    throw DataError("none of " + std::to_string(rejected.size()) + " clips can be used, " +
+                        report_.top_reasons(),
+                    config_.data.source.string(), remedy);
+  }
+  split();
+  if (!writer_) return;
+
+  ordered_json index;
+  index["tool"] = std::string("ttsft ") + version();
+  index["fingerprint"] = fingerprint_;
+  index["source"] = {{"path", config_.data.source.string()}, {"format", source_.format}};
+  index["rates"] = rates();
+  index["totals"] = {{"utterances", kept_.size()},
+                     {"seconds", length_summary(kept_).total},
+                     {"rejected", rejected.size()}};
+  index["resampled"] = report_.resampled();
+  index["guards"] = report_.counts();
+  index["validation"] = validation_choice();
+  index["model_files"] = preparer_->finish(rows, writer_->folder());
+  if (stop_signal() != 0) stop();
+  writer_->finish(order, validation_, rejected, std::move(index));
+}
+
+void PrepRun::split() {
+  std::vector<std::string> all, kept;
+  for (size_t i = 0; i < source_.utterances.size(); ++i) {
+    all.push_back(source_.utterances[i].id);
+    if (kept_.count(i) > 0) kept.push_back(all.back());
+  }
+  const ValidationChoice& choice = config_.data.validation;
+  if (choice.list.empty()) {
+    validation_ = validation_ids(kept, choice.share);
+    return;
+  }
+  // A listed utterance may have been refused; only a name that the source does not know is an
+  // error.
+  for (const RejectedRow& row : source_.rejected) all.push_back(row.id);
+  const std::set<std::string> usable(kept.begin(), kept.end());
+  const std::vector<std::string> listed = validation_ids(all, choice.list);
+  for (const std::string& id : listed) {
+    if (usable.count(id) > 0) validation_.push_back(id);
+  }
+  if (validation_.size() < listed.size()) {
+    log_warning(listed.size() - validation_.size(), " of ", listed.size(), " utterances in ",
+                choice.list.string(), " were refused and do not validate");
+  }
+  if (validation_.size() == kept.size()) {
+    log_warning("data.validation lists every clip: nothing is left to train on");
+  }
+}
+
+ordered_json PrepRun::validation_choice() const {
+  const ValidationChoice& choice = config_.data.validation;
+  if (choice.list.empty()) return {{"share", choice.share}};
+  return {{"list", choice.list.string()}, {"hash", hash_file(choice.list)}};
+}
+
+ordered_json PrepRun::rates() const {
+  return {{"encoder_in", rates_.encoder_in},
+          {"codec_out", rates_.codec_out},
+          {"speaker_encoder", rates_.speaker_encoder},
+          {"frames_per_second", rates_.frames_per_second}};
+}
+
+ordered_json PrepRun::totals() const {
+  const LengthSummary lengths = length_summary(kept_);
+  const auto count = static_cast<int64_t>(source_.utterances.size() + source_.rejected.size());
+  const auto kept = static_cast<int64_t>(kept_.size());
+  const auto validation = static_cast<int64_t>(validation_.size());
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start_;
+  ordered_json result;
+  result["prepared"] = config_.data.prepared.string();
+  result["model"] = adapter_.info().name;
+  if (options_.dry_run) result["dry_run"] = true;
+  result["source"] = {{"path", config_.data.source.string()}, {"format", source_.format}};
+  result["utterances"] = count;
+  result[options_.dry_run ? "to_encode" : "encoded"] = encoded_;
+  result["reused"] = reused_;
+  result["rejected"] = count - kept;
+  result["seconds"] = lengths.total;
+  result["lengths"] = lengths.json;
+  result["train"] = kept - validation;
+  result["validation"] = validation;
+  result["rates"] = rates();
+  result["resampled"] = report_.resampled();
+  result["guards"] = report_.counts();
+  if (!options_.dry_run) result["batches"] = batches_;
+  result["elapsed_seconds"] = elapsed.count();
+  return result;
+}
+
+}  // namespace
+
+ordered_json run_prep(const RunConfig& config, const ModelAdapter& adapter,
+                      const PrepOptions& options) {
+  return PrepRun(config, adapter, options).run();
+}
+
+}  // namespace ttsft

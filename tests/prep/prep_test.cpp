@@ -1,0 +1,334 @@
+#include "ttsft/prep/prep.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <random>
+
+#include "prep/toy_preparer.h"
+#include "support/temporary_folder.h"
+#include "ttsft/core/signals.h"
+#include "ttsft/data/prepared_set.h"
+
+namespace ttsft {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
+
+std::vector<float> noise(int rate, double seconds, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<float> value(-0.5f, 0.5f);
+  std::vector<float> samples(static_cast<size_t>(rate * seconds));
+  for (float& sample : samples) sample = value(random);
+  return samples;
+}
+
+// Four clips a, b, c, d of 0.2, 0.3, 0.4 and 0.5 s: with a budget of 20000 samples every two share
+// a batch at most.
+class Prep : public ::testing::Test {
+ protected:
+  Prep() {
+    for (int i = 0; i < 4; ++i) write_clip(kIds[i], ToyPreparer::kRate, 0.2 + 0.1 * i);
+    write_source({{"a", "one"}, {"b", "two"}, {"c", "three"}, {"d", "four"}});
+    folder_.write("checkpoint/toy.txt", "weights 1");
+    config_.checkpoint = folder_ / "checkpoint";
+    config_.data.source = folder_ / "source.jsonl";
+    config_.data.prepared = folder_ / "prepared";
+    config_.data.validation.share = 0;
+  }
+
+  void write_clip(const std::string& id, int rate, double seconds, uint32_t seed = 1) const {
+    write_wav(folder_ / (id + ".wav"), noise(rate, seconds, seed), rate);
+  }
+  void write_source(const std::vector<std::pair<std::string, std::string>>& texts) const {
+    std::string lines;
+    for (const auto& [id, text] : texts) {
+      lines += ordered_json{{"audio", id + ".wav"}, {"text", text}}.dump() + "\n";
+    }
+    folder_.write("source.jsonl", lines);
+  }
+  ordered_json prep(bool dry_run = false) {
+    adapter_.log.batches.clear();
+    adapter_.log.finished.clear();
+    adapter_.log.loads = 0;
+    return run_prep(config_, adapter_, {.dry_run = dry_run});
+  }
+  std::vector<std::string> encoded() const {
+    std::vector<std::string> ids;
+    for (const auto& batch : adapter_.log.batches)
+      ids.insert(ids.end(), batch.begin(), batch.end());
+    return ids;
+  }
+  PreparedSet open() const { return PreparedSet::open(config_.data.prepared, "toy"); }
+  std::vector<std::string> ids(const std::vector<PreparedRow>& rows) const {
+    std::vector<std::string> found;
+    for (const PreparedRow& row : rows) found.push_back(row.id);
+    return found;
+  }
+  std::string rejected() const { return read_text(config_.data.prepared / "rejected.jsonl"); }
+
+  static constexpr const char* kIds[] = {"a", "b", "c", "d"};
+  TemporaryFolder folder_;
+  ToyAdapter adapter_;
+  RunConfig config_;
+};
+
+TEST_F(Prep, WritesTheRowsInTheSourcesOrderWithAnIndex) {
+  const ordered_json result = prep();
+  EXPECT_EQ(result["encoded"], 4);
+  EXPECT_EQ(result["reused"], 0);
+  EXPECT_EQ(result["rejected"], 0);
+  EXPECT_EQ(result["train"], 4);
+  EXPECT_NEAR(result["seconds"].get<double>(), 1.4, 1e-6);
+  EXPECT_NEAR(result["lengths"]["longest"].get<double>(), 0.5, 1e-6);
+  const PreparedSet set = open();
+  EXPECT_THAT(ids(set.train), ElementsAre("a", "b", "c", "d"));
+  EXPECT_EQ(set.train[0].row["audio_codes"], ordered_json({3200, 50}));
+  EXPECT_EQ(set.train[0].row["text"], "one");
+  EXPECT_EQ(set.index["fingerprint"], "weights 1");
+  EXPECT_EQ(set.index["source"]["format"], "JSONL");
+  EXPECT_EQ(set.index["rates"]["codec_out"], 24000);
+  EXPECT_EQ(set.index["totals"]["utterances"], 4);
+  EXPECT_EQ(set.index["validation"], (ordered_json{{"share", 0.0}}));
+  EXPECT_EQ(set.index["model_files"]["statistics"], "statistics.txt");
+  EXPECT_EQ(read_text(config_.data.prepared / "statistics.txt"), "4");
+}
+
+TEST_F(Prep, BatchesHoldClipsOfLikeLengthWithinTheBudget) {
+  prep();
+  EXPECT_THAT(adapter_.log.batches, ElementsAre(ElementsAre("d", "c"), ElementsAre("b", "a")));
+}
+
+TEST_F(Prep, AnUnchangedSetIsReusedWithoutReadingAudio) {
+  prep();
+  const std::string before = read_text(config_.data.prepared / "train.jsonl");
+  const ordered_json again = prep();
+  EXPECT_EQ(again["reused"], 4);
+  EXPECT_EQ(again["encoded"], 0);
+  EXPECT_EQ(adapter_.log.loads, 0);
+  EXPECT_NEAR(again["seconds"].get<double>(), 1.4, 1e-6);
+  EXPECT_THAT(adapter_.log.finished, ElementsAre("a", "b", "c", "d"));  // speakers need all rows
+  EXPECT_EQ(read_text(config_.data.prepared / "train.jsonl"), before);
+}
+
+TEST_F(Prep, OnlyWhatChangedIsEncodedAgain) {
+  prep();
+  write_source({{"a", "one"}, {"b", "2"}, {"c", "three"}, {"d", "four"}});
+  write_clip("c", ToyPreparer::kRate, 0.4, 7);
+  EXPECT_EQ(prep()["reused"], 2);
+  EXPECT_THAT(encoded(), UnorderedElementsAre("b", "c"));
+  folder_.write("checkpoint/toy.txt", "weights 2");
+  EXPECT_EQ(prep()["encoded"], 4);
+  config_.data.speaker = "someone";
+  EXPECT_EQ(prep()["encoded"], 4);
+}
+
+TEST_F(Prep, RowsThatLeftTheSourceLeaveTheSet) {
+  prep();
+  write_source({{"d", "four"}, {"a", "one"}});
+  EXPECT_EQ(prep()["reused"], 2);
+  EXPECT_THAT(ids(open().train), ElementsAre("d", "a"));
+}
+
+TEST_F(Prep, WhatCannotBeReadIsRejectedAndTheRestGoesOn) {
+  folder_.write("b.wav", "not audio");
+  write_clip("c", ToyPreparer::kRate, 0);
+  write_source({{"a", "one"}, {"b", "two"}, {"c", "three"}, {"d", "four"}, {"e", "no such file"}});
+  const ordered_json result = prep();
+  EXPECT_EQ(result["rejected"], 3);
+  EXPECT_EQ(result["utterances"], 5);
+  EXPECT_THAT(ids(open().train), ElementsAre("a", "d"));
+  EXPECT_THAT(rejected(), AllOf(HasSubstr("audio_missing"), HasSubstr("audio_unreadable"),
+                                HasSubstr("source.jsonl line 2")));
+  EXPECT_EQ(
+      result["guards"]["audio_unreadable"]["refused"].get<int>() +
+          result["guards"].value("audio_empty", ordered_json{{"refused", 0}})["refused"].get<int>(),
+      2);
+}
+
+TEST_F(Prep, TheModelMayRefuseARow) {
+  write_source({{"a", "unspeakable"}, {"b", "broken"}, {"c", "unencodable"}, {"d", "four"}});
+  EXPECT_EQ(prep()["guards"]["model"]["refused"], 3);
+  EXPECT_THAT(ids(open().train), ElementsAre("d"));
+  EXPECT_THAT(rejected(), AllOf(HasSubstr("the text has no token"), HasSubstr("cannot be loaded"),
+                                HasSubstr("no code fits")));
+}
+
+TEST_F(Prep, ARowThatBreaksItsBatchIsRefusedAlone) {
+  write_source({{"a", "one"}, {"b", "poison"}, {"c", "three"}, {"d", "four"}});
+  EXPECT_EQ(prep()["guards"]["model"]["refused"], 1);
+  EXPECT_THAT(ids(open().train), ElementsAre("a", "c", "d"));
+  EXPECT_THAT(rejected(), HasSubstr("breaks its batch: b"));
+}
+
+TEST_F(Prep, WarningsAreCountedAndStandWithTheRow) {
+  write_clip("a", 8000, 0.3);  // its content ends at 4 kHz, the encoder hears up to 8 kHz
+  const ordered_json result = prep();
+  EXPECT_EQ(result["guards"]["bandwidth"]["warned"], 1);
+  EXPECT_EQ(result["guards"]["few_clips"]["warned"], 1);
+  EXPECT_EQ(result["resampled"], (ordered_json{{"8000", 1}}));
+  const ordered_json index = open().index;
+  EXPECT_EQ(index["resampled"]["8000"], 1);
+  EXPECT_EQ(index["utterances"][0]["notes"]["sample_rate"], 8000);
+  EXPECT_TRUE(index["utterances"][0]["notes"]["findings"].contains("bandwidth"));
+  const ordered_json again = prep();  // known without reading the recordings
+  EXPECT_EQ(again["reused"], 4);
+  EXPECT_EQ(again["guards"]["bandwidth"]["warned"], 1);
+  EXPECT_EQ(again["resampled"]["8000"], 1);
+}
+
+TEST_F(Prep, AGuardMovedLaterAlsoDecidesAboutReusedRows) {
+  write_clip("a", 8000, 0.3);
+  prep();
+  config_.data.guards = {{"bandwidth", "refuse"}};
+  EXPECT_EQ(prep()["rejected"], 1);
+  EXPECT_THAT(ids(open().train), ElementsAre("b", "c", "d"));
+  config_.data.guards = {{"bandwidth", "off"}, {"few_clips", "off"}, {"resampling", "off"}};
+  const ordered_json result = prep();
+  EXPECT_EQ(result["train"], 4);
+  EXPECT_THAT(result["guards"], IsEmpty());
+}
+
+TEST_F(Prep, ResamplingMayBeRefused) {
+  write_clip("b", 24000, 0.3);
+  config_.data.guards = {{"resampling", "refuse"}};
+  EXPECT_EQ(prep()["guards"]["resampling"]["refused"], 1);
+  EXPECT_THAT(rejected(), HasSubstr("24000 Hz file for an encoder that takes 16000 Hz"));
+}
+
+TEST_F(Prep, GuardsOnTheWholeSet) {
+  config_.data.guards = {{"few_clips", "refuse"}};
+  EXPECT_THAT(message_of<DataError>([&] { prep(); }), HasSubstr("only 4 clips"));
+  config_.data.guards = {};
+  adapter_.info_.license = {.weights = "CC-BY-NC-4.0", .commercial = false, .note = ""};
+  EXPECT_EQ(prep()["guards"]["license"]["warned"], 1);
+  config_.data.guards = {{"license", "refuse"}};
+  EXPECT_THAT(message_of<DataError>([&] { prep(); }), HasSubstr("CC-BY-NC-4.0"));
+}
+
+TEST_F(Prep, NoUsableRowIsAnErrorThatSaysWhy) {
+  for (const char* id : kIds) folder_.write(std::string(id) + ".wav", "not audio");
+  EXPECT_THAT(message_of<DataError>([&] { prep(); }),
+              AllOf(HasSubstr("none of 4 clips"), HasSubstr("audio_unreadable 4"),
+                    HasSubstr("source.jsonl line 1"), HasSubstr("rejected.jsonl")));
+  EXPECT_THAT(rejected(), HasSubstr("\"id\":\"d\""));
+  EXPECT_FALSE(fs::exists(config_.data.prepared / "index.json"));
+}
+
+TEST_F(Prep, CodesOfTheRowAreTakenWithoutItsAudio) {
+  folder_.write("a.wav", "not audio");
+  folder_.write("source.jsonl", R"({"audio":"a.wav","text":"one","audio_codes":[7,8],"mark":1})");
+  EXPECT_EQ(prep()["seconds"], 2);
+  EXPECT_EQ(open().train[0].row["audio_codes"], ordered_json({7, 8}));
+  EXPECT_EQ(open().train[0].row["mark"], 1);
+  folder_.write("source.jsonl", R"({"audio":"a.wav","text":"one","audio_codes":[7,9],"mark":1})");
+  EXPECT_EQ(prep()["encoded"], 1);
+}
+
+TEST_F(Prep, AStopKeepsWhatIsEncodedAndTheNextRunContinues) {
+  install_signal_handlers();
+  clear_stop_signal();
+  adapter_.log.before_encode = [] { std::raise(SIGTERM); };  // during the first batch
+  int signal = 0;
+  try {
+    prep();
+  } catch (const Stopped& stopped) {
+    signal = stopped.signal;
+  }
+  clear_stop_signal();
+  EXPECT_EQ(signal, SIGTERM);
+  EXPECT_THAT(adapter_.log.batches, SizeIs(1));
+  EXPECT_THAT(message_of<DataError>([&] { open(); }), HasSubstr("run prep again"));
+  adapter_.log.before_encode = [] {};
+  EXPECT_EQ(prep()["reused"], 2);
+  EXPECT_THAT(encoded(), UnorderedElementsAre("a", "b"));
+  EXPECT_THAT(ids(open().train), ElementsAre("a", "b", "c", "d"));
+}
+
+TEST_F(Prep, AnErrorInTheMiddleLeavesAJournalToContinueFrom) {
+  int batch = 0;
+  adapter_.log.before_encode = [&] {
+    if (++batch == 2) throw RunError("the device is gone");
+  };
+  EXPECT_THROW(prep(), RunError);
+  adapter_.log.before_encode = [] {};
+  EXPECT_EQ(prep()["reused"], 2);
+  EXPECT_THAT(ids(open().train), ElementsAre("a", "b", "c", "d"));
+}
+
+TEST_F(Prep, ADryRunMeasuresAndWritesNothing) {
+  write_clip("a", 8000, 0.3);
+  const ordered_json plan = prep(true);
+  EXPECT_EQ(plan["dry_run"], true);
+  EXPECT_EQ(plan["to_encode"], 4);
+  EXPECT_EQ(plan["guards"]["bandwidth"]["warned"], 1);
+  EXPECT_THAT(adapter_.log.batches, IsEmpty());
+  EXPECT_FALSE(fs::exists(config_.data.prepared));
+  prep();
+  EXPECT_EQ(prep(true)["reused"], 4);
+  EXPECT_THAT(describe_prep(plan), HasSubstr("dry run"));
+}
+
+TEST_F(Prep, ValidationByListIsRecordedWithItsHash) {
+  config_.data.validation.list = folder_.write("validation.txt", "b\nd\n");
+  folder_.write("d.wav", "not audio");
+  const ordered_json result = prep();
+  EXPECT_EQ(result["validation"], 1);  // d was refused
+  const PreparedSet set = open();
+  EXPECT_THAT(ids(set.validation), ElementsAre("b"));
+  EXPECT_EQ(set.index["validation"]["list"], (folder_ / "validation.txt").string());
+  EXPECT_THAT(set.index["validation"]["hash"].get<std::string>(), SizeIs(32));
+  folder_.write("validation.txt", "bb\n");
+  EXPECT_THAT(message_of<DataError>([&] { prep(); }), HasSubstr("'bb'"));
+}
+
+TEST_F(Prep, AnotherSplitEncodesNothing) {
+  prep();
+  config_.data.validation.share = 0.5;
+  const ordered_json result = prep();
+  EXPECT_EQ(result["encoded"], 0);
+  EXPECT_GT(result["validation"], 0);
+  EXPECT_EQ(open().validation.size(), result["validation"]);
+}
+
+TEST_F(Prep, RefusesWrongUse) {
+  RunConfig good = config_;
+  config_.data.guards = {{"bandwith", "off"}};
+  EXPECT_THAT(message_of<UsageError>([&] { prep(); }), HasSubstr("'bandwidth'"));
+  config_ = good;
+  config_.data.prepared.clear();
+  EXPECT_THAT(message_of<UsageError>([&] { prep(); }), HasSubstr("data.prepared"));
+  config_ = good;
+  config_.checkpoint = folder_ / "nowhere";
+  EXPECT_THAT(message_of<UsageError>([&] { prep(); }), HasSubstr("nowhere"));
+  config_.checkpoint = folder_.path();
+  EXPECT_THAT(message_of<DataError>([&] { prep(); }), HasSubstr("not a checkpoint of toy"));
+  config_ = good;
+  config_.device = "warp";
+  EXPECT_THROW(prep(), UsageError);
+  EXPECT_EQ(adapter_.log.loads, 0);
+  EXPECT_FALSE(fs::exists(good.data.prepared));
+}
+
+TEST_F(Prep, OneRunAtATime) {
+  const PreparedWriter other(config_.data.prepared, "toy");
+  EXPECT_THAT(message_of<RunError>([&] { prep(); }), HasSubstr("in use"));
+}
+
+TEST_F(Prep, DescribesItself) {
+  write_clip("a", 8000, 0.3);
+  const std::string text = describe_prep(prep());
+  EXPECT_THAT(text, AllOf(HasSubstr("4 encoded, 0 reused, 0 rejected"),
+                          HasSubstr("1 of 8000 Hz to 16000 Hz"), HasSubstr("bandwidth: 1 warned")));
+}
+
+}  // namespace
+}  // namespace ttsft

@@ -1,0 +1,114 @@
+// A model with the smallest preparer that uses every part of the interface: it "encodes" a
+// recording into its sample count and loudest sample. What the engine asked of it is logged.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <mutex>
+
+#include "ttsft/core/error.h"
+#include "ttsft/io/atomic_file.h"
+#include "ttsft/model/adapter.h"
+
+namespace ttsft {
+
+struct ToyLog {
+  std::atomic<int> loads = 0;
+  std::vector<std::vector<std::string>> batches;  // ids
+  std::vector<std::string> finished;              // ids given to finish()
+  std::function<void()> before_encode = [] {};
+};
+
+class ToyPreparer : public Preparer {
+ public:
+  static constexpr int kRate = 16000;
+
+  ToyPreparer(std::string fingerprint, int64_t budget, ToyLog& log)
+      : fingerprint_(std::move(fingerprint)), budget_(budget), log_(log) {}
+
+  std::string fingerprint() const override { return fingerprint_; }
+  AudioLimits limits() const override { return {.sample_rate = kRate, .min_seconds = 0.1}; }
+  bool needs_audio(const Utterance& utterance) const override {
+    return !utterance.row.contains("audio_codes");
+  }
+  void load(PrepItem& item) const override {
+    ++log_.loads;
+    if (item.utterance->text == "unspeakable") item.refused = "the text has no token";
+    if (item.utterance->text == "broken") throw DataError("cannot be loaded", item.utterance->id);
+    if (item.audio.samples.empty()) return;
+    item.wave = item.audio.sample_rate == kRate
+                    ? item.audio.samples
+                    : resample_soxr(item.audio.samples, item.audio.sample_rate, kRate);
+  }
+  int64_t length(const PrepItem& item) const override {
+    return static_cast<int64_t>(item.wave.size());
+  }
+  void encode(std::span<PrepItem*> batch) override {
+    log_.before_encode();
+    log_.batches.emplace_back();
+    for (PrepItem* item : batch) {
+      log_.batches.back().push_back(item->utterance->id);
+      item->row = item->utterance->row;
+      if (item->utterance->text == "unencodable") item->refused = "no code fits";
+      if (item->utterance->text == "poison")
+        throw DataError("breaks its batch", item->utterance->id);
+      if (item->row.contains("audio_codes")) {
+        item->seconds = 2;
+        continue;
+      }
+      float peak = 0;
+      for (const float sample : item->wave) peak = std::max(peak, std::abs(sample));
+      item->row["audio_codes"] = {item->wave.size(), std::lround(peak * 100)};
+    }
+  }
+  int64_t batch_budget() const override { return budget_; }
+  nlohmann::ordered_json finish(const std::vector<Utterance>& rows,
+                                const std::filesystem::path& folder) override {
+    for (const Utterance& row : rows) log_.finished.push_back(row.id);
+    write_text_atomic(folder / "statistics.txt", std::to_string(rows.size()));
+    return {{"statistics", "statistics.txt"}};
+  }
+
+ private:
+  std::string fingerprint_;
+  int64_t budget_;
+  ToyLog& log_;
+};
+
+class ToyAdapter : public ModelAdapter {
+ public:
+  explicit ToyAdapter(int64_t budget = 20000) : budget_(budget) {
+    info_.name = "toy";
+    info_.rates = {.encoder_in = ToyPreparer::kRate, .codec_out = 24000, .speaker_encoder = 8000};
+    info_.license = {.weights = "Apache-2.0", .commercial = true, .note = ""};
+  }
+
+  const ModelInfo& info() const override { return info_; }
+  std::shared_ptr<Section> make_options() const override { return nullptr; }
+  void preset(RunConfig&) const override {}
+  std::string recognise(const std::filesystem::path& folder) const override {
+    return std::filesystem::exists(folder / "toy.txt") ? "toy, no layers" : "";
+  }
+  std::unique_ptr<Preparer> make_preparer(const ModelContext& context) const override {
+    return std::make_unique<ToyPreparer>(read_text(context.config.checkpoint / "toy.txt"), budget_,
+                                         log);
+  }
+  std::unique_ptr<Stage> make_stage(const ModelContext&, const CheckpointRef&) const override {
+    return nullptr;
+  }
+  std::unique_ptr<Synthesizer> make_synthesizer(const ModelContext&, const CheckpointRef&,
+                                                double) const override {
+    return nullptr;
+  }
+  void export_checkpoint(const ModelContext&, const CheckpointRef&, double,
+                         const std::filesystem::path&) const override {}
+  std::vector<FixtureFile> fixture(FixtureSize) const override { return {}; }
+
+  mutable ToyLog log;
+  ModelInfo info_;
+
+ private:
+  int64_t budget_;
+};
+
+}  // namespace ttsft
