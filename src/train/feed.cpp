@@ -1,0 +1,100 @@
+#include "feed.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "ttsft/core/strings.h"
+
+namespace ttsft {
+namespace {
+
+constexpr size_t kShownIds = 8;
+
+std::vector<int64_t> lengths_of(const Samples& samples) {
+  std::vector<int64_t> lengths;
+  for (const auto& sample : samples) lengths.push_back(sample->length);
+  return lengths;
+}
+
+}  // namespace
+
+std::vector<std::string> StepBatches::ids() const {
+  std::vector<std::string> all;
+  for (const auto& batch : batches) all.insert(all.end(), batch->ids.begin(), batch->ids.end());
+  return all;
+}
+
+std::map<std::string, int64_t> StepBatches::supervised() const {
+  std::map<std::string, int64_t> tokens;
+  for (const auto& batch : batches) {
+    for (const auto& [term, count] : batch->supervised) tokens[term] += count;
+  }
+  return tokens;
+}
+
+Feed::Feed(const Stage& stage, const Samples& samples, SamplerOptions options, int64_t accumulate)
+    : stage_(stage),
+      samples_(samples),
+      sampler_(lengths_of(samples), options),
+      accumulate_(accumulate) {}
+
+Feed::~Feed() {
+  if (ahead_.valid()) ahead_.wait();
+}
+
+void Feed::seek(Position position) {
+  if (ahead_.valid()) ahead_.wait();
+  ahead_ = {};
+  position_ = position;
+}
+
+StepBatches Feed::next() {
+  if (!ahead_.valid()) ahead_ = start(position_);
+  StepBatches step = ahead_.get();
+  position_ = step.next;
+  ahead_ = start(position_);
+  return step;
+}
+
+int64_t Feed::steps_in_epoch(int64_t epoch) {
+  return (std::ssize(sampler_.epoch(epoch)) + accumulate_ - 1) / accumulate_;
+}
+
+std::pair<std::vector<std::vector<int64_t>>, Position> Feed::rows(Position at) {
+  const auto& epoch = sampler_.epoch(at.epoch);
+  const int64_t end = std::min(at.batch + accumulate_, std::ssize(epoch));
+  const bool finished = end == std::ssize(epoch);
+  return {{epoch.begin() + at.batch, epoch.begin() + end},
+          finished ? Position{at.epoch + 1, 0} : Position{at.epoch, end}};
+}
+
+std::future<StepBatches> Feed::start(Position at) {
+  auto [groups, after] = rows(at);
+  return std::async(std::launch::async, [this, groups = std::move(groups), after = after] {
+    torch::NoGradGuard no_grad;
+    StepBatches step;
+    step.next = after;
+    for (const auto& group : groups) {
+      std::vector<const Sample*> chosen;
+      for (const int64_t row : group) chosen.push_back(samples_[static_cast<size_t>(row)].get());
+      step.batches.push_back(stage_.collate(chosen));
+    }
+    return step;
+  });
+}
+
+std::string id_list(std::vector<std::string> ids) {
+  const size_t all = ids.size();
+  if (all <= kShownIds) return join(ids, ", ");
+  ids.resize(kShownIds);
+  return join(ids, ", ") + " and " + std::to_string(all - kShownIds) + " more";
+}
+
+Samples read_samples(Stage& stage, const std::vector<PreparedRow>& rows) {
+  Samples samples;
+  samples.reserve(rows.size());
+  for (const PreparedRow& row : rows) samples.push_back(stage.read(row));
+  return samples;
+}
+
+}  // namespace ttsft

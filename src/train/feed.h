@@ -1,0 +1,66 @@
+// Micro-batches in the order of the sampler, collated while the device works on the step before.
+#pragma once
+
+#include <future>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "ttsft/data/sampler.h"
+#include "ttsft/model/stage.h"
+
+namespace ttsft {
+
+// The next micro-batch of a run: all that has to be known to continue inside an epoch.
+struct Position {
+  int64_t epoch = 0, batch = 0;
+  bool operator==(const Position&) const = default;
+};
+
+using Samples = std::vector<std::unique_ptr<Sample>>;
+
+// All micro-batches of one optimizer step.
+struct StepBatches {
+  std::vector<std::unique_ptr<Batch>> batches;
+  Position next;  // after this step
+
+  std::vector<std::string> ids() const;
+  std::map<std::string, int64_t> supervised() const;  // tokens by term, over the whole step
+};
+
+// A step never reaches into the next epoch: the last one of an epoch takes the batches that are
+// left, and because losses are divided by the tokens of a step, it stays a mean over its tokens.
+class Feed {
+ public:
+  // stage and samples must outlive the feed. Stage::collate is called on another thread.
+  Feed(const Stage& stage, const Samples& samples, SamplerOptions options, int64_t accumulate);
+  ~Feed();
+  Feed(const Feed&) = delete;
+  Feed& operator=(const Feed&) = delete;
+
+  void seek(Position position);
+  StepBatches next();
+
+  int64_t steps_in_epoch(int64_t epoch);
+  // Rows of the step at a position and the position after it.
+  std::pair<std::vector<std::vector<int64_t>>, Position> rows(Position at);
+  Sampler& sampler() { return sampler_; }
+
+ private:
+  std::future<StepBatches> start(Position at);
+
+  const Stage& stage_;
+  const Samples& samples_;
+  Sampler sampler_;
+  int64_t accumulate_;
+  Position position_;
+  std::future<StepBatches> ahead_;
+};
+
+// "a, b, c": the first few ids and how many more there are.
+std::string id_list(std::vector<std::string> ids);
+
+// Reads the rows of a set. DataError names the row.
+Samples read_samples(Stage& stage, const std::vector<PreparedRow>& rows);
+
+}  // namespace ttsft
