@@ -1,0 +1,185 @@
+#include "plan.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+
+#include "memory.h"
+#include "ttsft/core/error.h"
+#include "ttsft/core/log.h"
+
+namespace ttsft {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string number(double value, const char* format) {
+  char text[64];
+  std::snprintf(text, sizeof(text), format, value);
+  return text;
+}
+
+// Checkpoints that stand in the run folder at its fullest, the one being written included.
+int64_t most_checkpoints(const TrainConfig& train, int64_t steps) {
+  const int64_t every = train.checkpoint_every > 0 ? train.checkpoint_every : steps;
+  const int64_t written = (steps + every - 1) / every;
+  if (train.keep.all) return written;
+  return std::min(
+      written, std::max<int64_t>(1, train.keep.last) + std::max<int64_t>(1, train.keep.best) + 1);
+}
+
+int64_t estimate_disk(const RunConfig& config, const Trainee& trainee, int64_t steps) {
+  const int64_t values = trainee.weights.count();
+  const int64_t weights = trainee.lora ? values * int64_t{sizeof(float)} : trainee.model_bytes;
+  // Two moments for the last and the best checkpoint, and masters where weights may be rounded.
+  const int64_t state = values * int64_t{sizeof(float)} * (trainee.lora ? 2 : 3);
+  const int64_t count = most_checkpoints(config.train, steps);
+  return count * weights + std::min<int64_t>(count, 3) * state;
+}
+
+// Of the nearest folder that exists; 0 when unknown.
+int64_t free_disk(fs::path folder) {
+  std::error_code error;
+  folder = fs::absolute(folder);
+  while (!fs::exists(folder, error) && folder.has_relative_path()) folder = folder.parent_path();
+  const fs::space_info space = fs::space(folder, error);
+  return error ? 0 : static_cast<int64_t>(space.available);
+}
+
+double epochs_of(int64_t steps, Feed& feed) {
+  double epochs = 0;
+  for (int64_t epoch = 0; steps > 0; ++epoch) {
+    const int64_t in_epoch = feed.steps_in_epoch(epoch);
+    epochs += std::min(1.0, static_cast<double>(steps) / static_cast<double>(in_epoch));
+    steps -= in_epoch;
+  }
+  return epochs;
+}
+
+const char* precision_name(torch::Dtype dtype) {
+  return dtype == torch::kBFloat16 ? "bf16" : "fp32";
+}
+
+void log_warnings(const Plan& plan, const RunConfig& config, const ModelContext& context) {
+  const TrainConfig& train = config.train;
+  if (train.schedule.warmup_steps > plan.steps) {
+    log_warning("the warm-up of ", train.schedule.warmup_steps, " steps is longer than the run of ",
+                plan.steps, ": the learning rate only rises");
+  }
+  if (plan.validation_rows == 0) {
+    log_warning("the prepared set holds no validation clips: there will be no validation, and no ",
+                "checkpoint will be called the best");
+  } else if (train.validate_every > 0 && train.checkpoint_every % train.validate_every != 0) {
+    log_warning("train.checkpoint_every (", train.checkpoint_every,
+                ") is no multiple of train.validate_every (", train.validate_every,
+                "): only checkpoints at a step with a validation can become the best");
+  }
+  if (train.accumulate > plan.batches_per_epoch) {
+    log_warning("train.accumulate is ", train.accumulate, " but an epoch has ",
+                plan.batches_per_epoch, " batches: a step takes ", plan.batches_per_epoch);
+  }
+  const int64_t disk = free_disk(config.run);
+  if (disk > 0 && plan.disk_bytes > disk) {
+    log_warning("checkpoints will need about ", bytes_text(plan.disk_bytes), " and ",
+                config.run.string(), " has ", bytes_text(disk),
+                " left: raise train.checkpoint_every or set train.keep");
+  }
+  const int64_t memory = free_memory(context.device);
+  if (memory > 0 && plan.memory_bytes > memory) {
+    log_warning("weights, gradients and optimizer need about ", bytes_text(plan.memory_bytes),
+                " and ", bytes_text(memory), " are free: train.method: lora needs far less");
+  }
+}
+
+}  // namespace
+
+std::string bytes_text(int64_t bytes) {
+  const double b = static_cast<double>(bytes);
+  if (bytes < 1'000'000) return number(b / 1e3, "%.1f kB");
+  return bytes < 1'000'000'000 ? number(b / 1e6, "%.1f MB") : number(b / 1e9, "%.1f GB");
+}
+
+int64_t count_steps(const TrainConfig& train, Feed& feed) {
+  if (feed.steps_in_epoch(0) == 0) return 0;
+  if (!train.epochs) return train.steps.value_or(0);
+  double steps = 0, left = *train.epochs;
+  for (int64_t epoch = 0; left > 0; ++epoch, left -= 1) {
+    steps += std::min(1.0, left) * static_cast<double>(feed.steps_in_epoch(epoch));
+  }
+  return static_cast<int64_t>(std::ceil(steps - 1e-9));
+}
+
+Plan make_plan(const RunConfig& config, const Trainee& trainee, const Samples& train,
+               const Samples& validation, Feed& feed) {
+  Plan plan;
+  plan.train_rows = std::ssize(train);
+  plan.validation_rows = std::ssize(validation);
+  plan.steps = count_steps(config.train, feed);
+  if (plan.steps <= 0) {
+    const bool empty = train.empty();
+    throw UsageError("the plan has zero steps", empty ? "data.prepared" : "train.steps",
+                     empty ? "the prepared set holds no training clips: lower data.validation and "
+                             "run prep again"
+                           : "give train.steps or train.epochs");
+  }
+  plan.epochs = epochs_of(plan.steps, feed);
+  plan.batches_per_epoch = feed.sampler().batches_per_epoch();
+  plan.steps_per_epoch = feed.steps_in_epoch(0);
+  int64_t positions = 0;
+  for (const auto& sample : train) positions += sample->length;
+  plan.tokens_per_step = static_cast<double>(positions) / static_cast<double>(plan.steps_per_epoch);
+  plan.padding = feed.sampler().padding_share();
+  plan.warmup_steps = std::min(config.train.schedule.warmup_steps, plan.steps);
+  plan.trainable = trainee.weights.count();
+  plan.total = trainee.model_values + (trainee.lora ? plan.trainable : 0);
+  // The model's own weights are in memory already; what counts is what comes on top.
+  plan.memory_bytes = trainee.weights.training_bytes();
+  plan.disk_bytes = estimate_disk(config, trainee, plan.steps);
+  return plan;
+}
+
+void log_plan(const Plan& plan, const RunConfig& config, const ModelContext& context,
+              const ModelInfo& info) {
+  log_info(info.title, ", stage ", config.train.stage, ", ", config.train.method, " on ",
+           context.device.str(), " in ", precision_name(context.dtype));
+  const License& license = info.license;
+  const std::string note = license.note.empty() ? "" : ": " + license.note;
+  if (license.commercial) {
+    log_info("licence of the weights: ", license.weights, note);
+  } else {
+    log_warning("licence of the weights: ", license.weights, ", no commercial use", note);
+  }
+  log_info(plan.steps, " steps, ", number(plan.epochs, "%.3g"), " epochs of ", plan.steps_per_epoch,
+           " steps over ", plan.train_rows, " clips; ", plan.validation_rows,
+           " clips for validation");
+  log_info("about ", number(plan.tokens_per_step, "%.0f"), " tokens a step, ",
+           number(100 * plan.padding, "%.1f"), " % padding; warm-up ", plan.warmup_steps, " steps");
+  log_info(plan.trainable, " of ", plan.total, " values are trained; optimizer and gradients take ",
+           bytes_text(plan.memory_bytes), ", checkpoints up to ", bytes_text(plan.disk_bytes));
+  log_warnings(plan, config, context);
+}
+
+nlohmann::ordered_json plan_json(const Plan& plan, const RunConfig& config,
+                                 const ModelContext& context, const ModelInfo& info) {
+  return {{"device", context.device.str()},
+          {"precision", precision_name(context.dtype)},
+          {"license", info.license.weights},
+          {"commercial", info.license.commercial},
+          {"steps", plan.steps},
+          {"epochs", plan.epochs},
+          {"steps_per_epoch", plan.steps_per_epoch},
+          {"batches_per_epoch", plan.batches_per_epoch},
+          {"accumulate", config.train.accumulate},
+          {"train_clips", plan.train_rows},
+          {"validation_clips", plan.validation_rows},
+          {"tokens_per_step", plan.tokens_per_step},
+          {"padding", plan.padding},
+          {"warmup_steps", plan.warmup_steps},
+          {"trainable_parameters", plan.trainable},
+          {"total_parameters", plan.total},
+          {"memory_bytes", plan.memory_bytes},
+          {"disk_bytes", plan.disk_bytes}};
+}
+
+}  // namespace ttsft

@@ -1,0 +1,56 @@
+#include "src/train/feed.h"
+
+#include "train_support.h"
+
+namespace ttsft {
+namespace {
+
+struct FeedTest : ::testing::Test {
+  FeedTest() {
+    for (int64_t i = 0; i < 5; ++i) {
+      auto sample = std::make_unique<test::ToySample>();
+      sample->id = "clip" + std::to_string(i);
+      sample->ids = {1, 2, 3};
+      sample->length = 3;
+      samples.push_back(std::move(sample));
+    }
+    options.batch_utterances = 2;
+    options.shuffle = false;
+  }
+  test::ToyStage stage{test::ToyModule(), {}, torch::kCPU};
+  Samples samples;
+  SamplerOptions options;
+};
+
+TEST_F(FeedTest, AStepEndsWithItsEpoch) {
+  Feed feed(stage, samples, options, 2);  // batches of 2, 2, 1 clips
+  EXPECT_EQ(feed.steps_in_epoch(0), 2);
+  const StepBatches first = feed.next(), second = feed.next(), third = feed.next();
+  EXPECT_EQ(first.ids(), (std::vector<std::string>{"clip0", "clip1", "clip2", "clip3"}));
+  EXPECT_EQ(first.next, (Position{0, 2}));
+  EXPECT_EQ(second.ids(), std::vector<std::string>{"clip4"});
+  EXPECT_EQ(second.next, (Position{1, 0}));
+  EXPECT_EQ(third.ids(), first.ids());
+  EXPECT_EQ(first.supervised().at("main"), 8);
+  EXPECT_EQ(first.supervised().at("sub"), 16);
+}
+
+TEST_F(FeedTest, SeekContinuesInsideAnEpoch) {
+  options.shuffle = true;
+  Feed through(stage, samples, options, 1);
+  std::vector<StepBatches> steps;
+  for (int i = 0; i < 8; ++i) steps.push_back(through.next());
+  Feed resumed(stage, samples, options, 1);
+  EXPECT_EQ(resumed.next().ids(), steps[0].ids());
+  resumed.seek(steps[3].next);
+  for (size_t i = 4; i < 8; ++i) EXPECT_EQ(resumed.next().ids(), steps[i].ids()) << i;
+}
+
+TEST_F(FeedTest, IdListNamesAFew) {
+  EXPECT_EQ(id_list({"a", "b"}), "a, b");
+  EXPECT_EQ(id_list({"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"}),
+            "1, 2, 3, 4, 5, 6, 7, 8 and 2 more");
+}
+
+}  // namespace
+}  // namespace ttsft
