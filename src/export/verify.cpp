@@ -16,7 +16,8 @@ constexpr double kFloatTolerance = 2e-4;
 constexpr double kHalfTolerance = 5e-2;
 
 bool holds_half(const fs::path& file) {
-  for (const TensorView& view : SafetensorsReader::open(file).tensors()) {
+  const SafetensorsReader reader = SafetensorsReader::open(file);
+  for (const TensorView& view : reader.tensors()) {
     if (view.dtype == DType::kF16 || view.dtype == DType::kBF16) return true;
   }
   return false;
