@@ -30,7 +30,7 @@ endif()
 # -Wrestrict is off: GCC 12 reports it falsely for std::string concatenation (GCC bug 105651).
 add_library(ttsft_options INTERFACE)
 target_compile_options(ttsft_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
-  -Wno-missing-field-initializers -Wno-restrict $<$<BOOL:${TTSFT_WERROR}>:-Werror>)
+  -Wno-missing-field-initializers $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> $<$<BOOL:${TTSFT_WERROR}>:-Werror>)
 if(TTSFT_SANITIZE)
   target_compile_options(ttsft_options INTERFACE -fsanitize=${TTSFT_SANITIZE} -fno-sanitize-recover=all
     -fno-omit-frame-pointer -g)
