@@ -224,12 +224,14 @@ Config read_config(const std::filesystem::path& checkpoint) {
     }
   }
 
-  // Only Base has a speaker encoder; the other releases may still carry its configuration.
-  if (config.has_speaker_encoder() || top.find("speaker_encoder_config")) {
+  // Base has a speaker encoder, and so have fine-tuned checkpoints that kept it. Other releases may
+  // carry a configuration that nothing belongs to.
+  config.speaker_encoder.enc_dim = config.talker.hidden_size;
+  const bool configured = top.find("speaker_encoder_config") != nullptr;
+  if (config.has_speaker_encoder() ||
+      (configured && top.section("speaker_encoder_config").find("enc_dim"))) {
     const JsonReader speaker = top.section("speaker_encoder_config");
-    if (config.has_speaker_encoder() || speaker.find("enc_dim")) {
-      config.speaker_encoder = read_speaker_encoder(speaker);
-    }
+    config.speaker_encoder = read_speaker_encoder(speaker);
     if (config.has_speaker_encoder() &&
         config.speaker_encoder.enc_dim != config.talker.hidden_size) {
       speaker.fail("enc_dim", "differs from the talker's hidden_size = " +

@@ -161,9 +161,10 @@ MelOptions speaker_mel_options(const SpeakerEncoderConfig& config) {
 
 SpeakerEncoder load_speaker_encoder(const std::shared_ptr<SafetensorsReader>& file,
                                     const Config& config, torch::Device device) {
-  if (!config.has_speaker_encoder()) {
+  // The file decides and not the variant: a fine-tuned custom_voice checkpoint may have kept it.
+  if (!file->find("speaker_encoder.fc.weight")) {
     throw DataError("this checkpoint has no speaker encoder", file->path().string(),
-                    "only Base checkpoints can turn a reference into a speaker vector");
+                    "a Base checkpoint can turn a reference into a speaker vector");
   }
   SpeakerEncoder encoder(config.speaker_encoder);
   load_strict(*encoder, file, {.device = device, .prefix = "speaker_encoder."});

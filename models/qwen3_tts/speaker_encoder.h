@@ -101,7 +101,7 @@ TORCH_MODULE(SpeakerEncoder);
 // The log-mel that the speaker encoder was made with, at its sample rate.
 MelOptions speaker_mel_options(const SpeakerEncoderConfig& config);
 
-// From a checkpoint's model.safetensors, in float32. DataError when the variant has none.
+// From a checkpoint's model.safetensors, in float32. DataError when the file holds none.
 SpeakerEncoder load_speaker_encoder(const std::shared_ptr<SafetensorsReader>& file,
                                     const Config& config, torch::Device device);
 

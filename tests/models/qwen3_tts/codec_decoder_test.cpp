@@ -88,8 +88,8 @@ TEST(CodecDecoder, LongDecodeCrossesThePieceBorderAsUpstream) {
 TEST(CodecDecoder, EachOfSeveralUtterancesEqualsTheOneAlone) {
   CodecDecoder decoder = load();
   const torch::Tensor codes = expected_tensor("synth", "decode_long.codes").to(torch::kInt64);
-  std::vector<torch::Tensor> rows = {codes.narrow(0, 20, 7), codes, codes.narrow(0, 100, 55),
-                                     codes.narrow(0, 3, 1), codes.narrow(0, 40, 55)};
+  const std::vector<torch::Tensor> rows = {codes.narrow(0, 20, 7), codes.narrow(0, 100, 55),
+                                           codes.narrow(0, 3, 1), codes.narrow(0, 40, 55)};
   const auto together = decoder->decode(rows);
   ASSERT_EQ(together.size(), rows.size());
   for (size_t i = 0; i < rows.size(); ++i) {
