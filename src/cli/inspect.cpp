@@ -71,7 +71,8 @@ ordered_json inspect_adapter(const fs::path& folder) {
     throw DataError("the adapter has no weights", file.string(), "copy PEFT's two files together");
   }
   std::map<std::string, int> pairs;  // module -> how many of A and B
-  for (const TensorView& tensor : SafetensorsReader::open(file).tensors()) {
+  const SafetensorsReader reader = SafetensorsReader::open(file);
+  for (const TensorView& tensor : reader.tensors()) {
     if (const auto name = parse_peft_name(tensor.name)) ++pairs[name->module_path];
   }
   json["modules"] = pairs.size();
@@ -122,7 +123,8 @@ ordered_json inspect_tensors(const fs::path& file) {
   ordered_json json = {{"kind", "tensors"}, {"path", file.string()}};
   json["weights"] = {weights_json(file, file.parent_path())};
   ordered_json tensors = ordered_json::array();
-  for (const TensorView& tensor : SafetensorsReader::open(file).tensors()) {
+  const SafetensorsReader reader = SafetensorsReader::open(file);
+  for (const TensorView& tensor : reader.tensors()) {
     tensors.push_back(
         {{"name", tensor.name}, {"dtype", dtype_name(tensor.dtype)}, {"shape", tensor.shape}});
   }

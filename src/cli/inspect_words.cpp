@@ -14,7 +14,7 @@ using nlohmann::ordered_json;
 std::string thousands(int64_t n) {
   std::string text = std::to_string(n);
   for (auto i = static_cast<int64_t>(text.size()) - 3; i > 0; i -= 3) {
-    text.insert(static_cast<size_t>(i), ",");
+    text.insert(static_cast<size_t>(i), 1, ',');
   }
   return text;
 }

@@ -40,7 +40,9 @@ void write_state(const fs::path& folder, const Trainee& trainee, const AdamW& op
 
 // Out of sight under another name first: a removal that is cut short leaves nothing half.
 void remove_whole(const fs::path& folder) {
-  const fs::path doomed = folder.parent_path() / ("." + folder.filename().string() + ".removed");
+  std::string hidden = folder.filename().string() + ".removed";
+  hidden.insert(hidden.begin(), '.');
+  const fs::path doomed = folder.parent_path() / hidden;
   std::error_code error;
   fs::remove_all(doomed, error);
   fs::rename(folder, doomed, error);
