@@ -40,6 +40,16 @@ Voice choose_voice(const RunConfig& config, const SynthOptions& options) {
   return voice;
 }
 
+// With --texts the places are folders; each may be new.
+void make_folders(const SynthOptions& options) {
+  for (const std::filesystem::path& folder : {options.out, options.codes_out}) {
+    std::error_code error;
+    if (!folder.empty()) std::filesystem::create_directory(folder, error);
+    if (error)
+      throw RunError("cannot create the folder (" + error.message() + ")", folder.string());
+  }
+}
+
 Json start_result(const SynthOptions& options, const Voice& voice) {
   Json result = {{"out", options.out.string()}, {"checkpoint", voice.checkpoint.name}};
   result["lora_scale"] =
@@ -150,6 +160,7 @@ nlohmann::ordered_json run_synth(const RunConfig& config, const ModelAdapter& ad
   }
 
   const ModelContext context = make_context(config);
+  if (!options.texts.empty()) make_folders(options);
   const std::unique_ptr<Synthesizer> synthesizer =
       adapter.make_synthesizer(context, voice.checkpoint, voice.lora_scale);
   if (codes.defined()) {

@@ -155,7 +155,8 @@ TEST_F(Eval, Splits) {
   const auto ids = [&](const std::string& split) {
     config.eval.split = split;
     std::vector<std::string> found;
-    for (const Json& one : run().at("checkpoints").at(0).at("utterances")) {
+    const Json result = run();
+    for (const Json& one : result.at("checkpoints").at(0).at("utterances")) {
       found.push_back(one.at("id"));
     }
     return found;

@@ -10,6 +10,7 @@
 #include "support/toy_synthesizer.h"
 #include "ttsft/core/error.h"
 #include "ttsft/core/signals.h"
+#include "ttsft/io/peft.h"
 #include "ttsft/nn/weights.h"
 
 namespace ttsft {
