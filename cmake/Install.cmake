@@ -1,7 +1,7 @@
 # cmake --install build --prefix DIR: a relocatable tree. bin/ttsft finds LibTorch in lib/ beside it, wherever DIR goes.
 # The libraries of Dependencies.cmake stay the system's.
 include(GNUInstallDirs)
-install(DIRECTORY configs DESTINATION share/ttsft)
+install(DIRECTORY configs DESTINATION share/ttsft PATTERN smoke.yaml EXCLUDE)  # smoke.yaml names files of the repository
 install(FILES LICENSE DESTINATION share/doc/ttsft OPTIONAL)
 if(NOT TARGET ttsft)
   return()
