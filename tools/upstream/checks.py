@@ -3,98 +3,27 @@ import json
 import os
 import shutil
 import sys
-from pathlib import Path
 
 import librosa
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from upstream.compare import (LOSS_TOLERANCE, compare_losses, compare_speech, equal_codes,
+                              require_custom_voice, tell_losses, within)
 from upstream.harness import Checks, Mismatch, Run, read_rows
-from upstream.model import Adapted, Upstream, mean_losses
+from upstream.model import Adapted, Upstream
 
-FRAMES = 12  # of speech in each comparison of generation
 SCALE = 0.35  # of the exported adapter
-LOSS_TOLERANCE = 1e-4  # of two float32 implementations
-WAVE_TOLERANCE = 1e-3
-WEIGHT_TOLERANCE = 1e-6
+VECTOR_TOLERANCE, BF16_VECTOR_TOLERANCE = 1e-4, 0.02  # bf16 has eight significant bits
+MERGED_TOLERANCE, TRAINED_TOLERANCE = 1e-6, 1e-4
+FULL_STEPS, FULL_RATE = 3, 1e-3
 FIELDS = ("audio", "text", "audio_codes", "ref_audio")  # of a row that upstream trains on
-VOICE = "Reader_One"  # stored in lower case, or upstream would not find it
+VOICE, SECOND_VOICE = "Reader_One", "Reader_Two"
 LORA = {"rank": 4, "alpha": 8, "targets": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj",
                                            "up_proj", "down_proj"]}
 RSLORA = {"rank": 3, "alpha": 5, "rslora": True,
           "targets": r"talker\.(model|code_predictor\.model)\.layers\.\d+\.self_attn\.[qv]_proj"}
-
-
-def within(what, got, want, tolerance):
-    got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
-    if got.shape != want.shape:
-        raise Mismatch(f"{what}: shape {got.shape}, upstream {want.shape}")
-    difference = np.abs(got - want).max(initial=0)
-    if not difference <= tolerance:
-        raise Mismatch(f"{what}: differs by {difference:.3g} from upstream, allowed {tolerance:g}")
-    return difference
-
-
-def equal_codes(what, got, want):
-    got, want = np.asarray(got), np.asarray(want)
-    if got.shape != want.shape:
-        raise Mismatch(f"{what}: {got.shape} codes, upstream {want.shape}")
-    places = np.argwhere(got != want)
-    if len(places):
-        frame, group = places[0]
-        raise Mismatch(f"{what}: {len(places)} of {got.size} codes differ, first in frame {frame},"
-                       f" codebook {group}: {got[frame, group]}, upstream {want[frame, group]}")
-    return got.size
-
-
-def compare_losses(what, reported, upstream, rows, speaker):
-    """A row of ttsft's report against upstream's modules: every clip, then the whole."""
-    losses = [upstream.losses(row, speaker) for row in rows]
-    whole = mean_losses(losses)
-    clips = [(Path(row["audio"]).stem, mean_losses([loss])) for row, loss in zip(rows, losses)]
-    by_id = {clip["id"]: clip for clip in reported["utterances"]}
-    if by_id.keys() != {name for name, _ in clips}:
-        raise Mismatch(f"{what}: clips {sorted(by_id)}, upstream {sorted(n for n, _ in clips)}")
-    worst = 0.0
-    for name, got, want in [(what, reported, whole)] + [(f"{what}, clip {name}", by_id[name], want)
-                                                       for name, want in clips]:
-        for key, value in {"loss": want["loss"], **want["loss_terms"]}.items():
-            mine = got["loss"] if key == "loss" else got["loss_terms"][key]
-            worst = max(worst, within(f"{name}: {key}", mine, value, LOSS_TOLERANCE))
-    labels = sum(count for loss in losses for _, count in loss.values())
-    if reported["tokens"] != labels:
-        raise Mismatch(f"{what}: {reported['tokens']} supervised tokens, upstream {labels}")
-    return whole["loss"], worst
-
-
-def compare_speech(run, upstream, text, *flags):
-    """Greedy codes and wave of ttsft synth against upstream's generate_custom_voice."""
-    wave_file, codes_file = run.folder / "speech.wav", run.folder / "speech.safetensors"
-    run("synth", "--greedy", "--text", text, "--max-frames", FRAMES, "--out", wave_file,
-        "--codes-out", codes_file, "--checkpoint", "last", *flags)
-    codes, wave = upstream.greedy(text, VOICE, FRAMES)
-    count = equal_codes("greedy generation", load_file(codes_file)["codes"], codes)
-    got, _ = librosa.load(wave_file, sr=None)
-    difference = within("wave", got, wave, WAVE_TOLERANCE)
-    return f"{count} greedy codes equal, wave within {difference:.1e}"
-
-
-def tell_losses(before, after):
-    if not after[0] < before[0] - 1e-3:
-        raise Mismatch(f"training did not lower the loss: {before[0]:.5f} to {after[0]:.5f}")
-    return (f"loss {before[0]:.5f} before and {after[0]:.5f} after, all terms and clips within"
-            f" {max(before[1], after[1]):.1e}")
-
-
-def require_custom_voice(folder, base):
-    """The base's config.json with upstream's three changes, and no other."""
-    want = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    want["tts_model_type"] = "custom_voice"
-    want["talker_config"]["spk_id"] = {VOICE.lower(): 3000}
-    want["talker_config"]["spk_is_dialect"] = {VOICE.lower(): False}
-    if json.loads((folder / "config.json").read_text(encoding="utf-8")) != want:
-        raise Mismatch(f"{folder.name}/config.json is not the base's with upstream's three changes")
 
 
 def store_in_bf16(checkpoint, folder):
@@ -106,6 +35,15 @@ def store_in_bf16(checkpoint, folder):
     return folder
 
 
+def store_two_voices(rows, file):
+    """The rows with a second voice, whose reference is its own first clip."""
+    second = rows[1]["audio"]
+    changed = [rows[0]] + [{**row, "speaker": SECOND_VOICE, "ref_audio": second}
+                           for row in rows[1:]]
+    file.write_text("".join(json.dumps(row) + "\n" for row in changed))
+    return file
+
+
 class Suite:
     """The checks, and the runs of ttsft that they look at."""
 
@@ -114,16 +52,16 @@ class Suite:
         self.expected = arguments.fixture / "expected"
         self.release = arguments.fixture / "checkpoint"
         self.base = Upstream(self.release)
-        first = read_rows(self.expected / "prep_in.jsonl")[0]
-        self.text, self.reference = first["text"], first["ref_audio"]
+        self.source = read_rows(self.expected / "prep_in.jsonl")
+        self.text, self.reference = self.source[0]["text"], self.source[0]["ref_audio"]
 
     def run(self, name, source, train, data=None, **sections):
         return Run(self.arguments.ttsft, self.arguments.fixture, self.work / name, train=train,
                    data={"source": source, "speaker": VOICE, **(data or {})}, **sections)
 
-    def full_run(self, name, **sections):
-        train = {"method": "full", "steps": 3, "optimizer": {"learning_rate": 1e-3}}
-        return self.run(name, self.expected / "prep_in.jsonl", train, **sections)
+    def full_run(self, name, source=None, **sections):
+        train = {"method": "full", "steps": FULL_STEPS, "optimizer": {"learning_rate": FULL_RATE}}
+        return self.run(name, source or self.expected / "prep_in.jsonl", train, **sections)
 
     def lora_run(self, name, lora):
         train = {"method": "lora", "steps": 4, "optimizer": {"learning_rate": 1e-2}}
@@ -189,36 +127,66 @@ class Suite:
 
     # Full fine-tuning.
 
+    def vectors(self, run):
+        """The speaker vector of each voice of the run, by upstream from the base."""
+        base = Upstream(run.checkpoint)
+        references = {row.get("speaker", VOICE): row["ref_audio"] for row in run.rows()}
+        return {voice: base.speaker_vector(file) for voice, file in sorted(references.items())}
+
+    def require_vectors(self, run, upstream, tolerance=VECTOR_TOLERANCE):
+        return max(within(f"row of {voice}", upstream.named_vector(voice), vector, tolerance)
+                   for voice, vector in self.vectors(run).items())
+
     def train_full(self, run):
         run("prep")
         run("train")
         base, tuned = Upstream(run.checkpoint), Upstream(run.trained())
         count, codec_count = tuned.count_tensors()
-        require_custom_voice(tuned.folder, base.folder)
+        require_custom_voice(tuned.folder, base.folder, self.vectors(run))
         if base.stored_dtypes() != tuned.stored_dtypes():
             raise Mismatch(f"stored as {tuned.stored_dtypes()}, the base as {base.stored_dtypes()}")
         before, after = base.model.state_dict(), tuned.model.state_dict()
         same = [name for name in after if torch.equal(before[name], after[name])]
-        if same:
+        if same and run.checkpoint == self.release:  # in bf16 a small step may round to none
             raise Mismatch(f"{len(same)} of {len(after)} tensors are still the base's: {same[0]}")
-        difference = within("row of the speaker", tuned.named_vector(VOICE.lower()),
-                            base.speaker_vector(self.reference), self.row_tolerance(run))
+        difference = self.require_vectors(run, tuned, VECTOR_TOLERANCE
+                                          if run.checkpoint == self.release
+                                          else BF16_VECTOR_TOLERANCE)
         return (f"upstream loads {count} + {codec_count} tensors, none missing or unknown;"
-                f" speaker vector within {difference:.1e}")
+                f" speaker vectors within {difference:.1e}")
 
-    def row_tolerance(self, run):
-        # A row stored in bf16 has eight significant bits.
-        return LOSS_TOLERANCE if run.checkpoint == self.release else 0.02
+    def rows_with_vectors(self, run):
+        vectors = self.vectors(run)
+        return [(row, vectors[row.get("speaker", VOICE)]) for row in run.rows()]
+
+    def replay_full(self, run):
+        """The same steps by torch's optimizer on upstream's modules."""
+        replayed, trained = Upstream(run.checkpoint), Upstream(run.trained())
+        losses = replayed.train(self.rows_with_vectors(run), FULL_STEPS, FULL_RATE)
+        difference = within("loss of a step", run.step_losses(), losses, LOSS_TOLERANCE)
+        with torch.no_grad():
+            for voice, vector in self.vectors(run).items():
+                row = trained.config.talker_config.spk_id[voice.lower()]
+                replayed.talker.model.codec_embedding.weight[row] = vector
+        got, want = trained.talker.state_dict(), replayed.talker.state_dict()
+        worst = max(within(name, got[name], want[name], TRAINED_TOLERANCE) for name in want)
+        return (f"{FULL_STEPS} steps by torch on upstream's modules: losses within"
+                f" {difference:.1e}, trained tensors within {worst:.1e}")
+
+    def compare_eval(self, run, after):
+        base, last = run.eval("--set", "precision=fp32")
+        rows = self.rows_with_vectors(run)
+        return tell_losses(compare_losses("base", base, Upstream(run.checkpoint), rows),
+                           compare_losses("checkpoint", last, after, rows))
 
     def eval_full(self, run):
-        base, last = run.eval("--set", "precision=fp32")
-        rows, before, after = run.rows(), Upstream(run.checkpoint), Upstream(run.trained())
-        vector = before.speaker_vector(self.reference)
-        return tell_losses(compare_losses("base", base, before, rows, vector),
-                           compare_losses("checkpoint", last, after, rows, vector))
+        return self.compare_eval(run, Upstream(run.trained()))
 
     def synth_full(self, run):
-        return compare_speech(run, Upstream(run.trained()), self.text, "--set", "precision=fp32")
+        upstream, told = Upstream(run.trained()), []
+        for voice in self.vectors(run):
+            told.append(compare_speech(run, upstream, self.text, voice, "--set", "precision=fp32"))
+        return "; ".join(told)
 
     # LoRA.
 
@@ -231,7 +199,7 @@ class Suite:
         adapted = Adapted(folder, adapter)
         stored = load_file(adapter / "speaker_embedding.safetensors")["target_speaker_embedding"]
         with torch.no_grad():
-            adapted.named_vector(VOICE.lower()).copy_(stored)
+            adapted.named_vector(VOICE).copy_(stored)
         return adapted
 
     def train_lora(self, run):
@@ -241,34 +209,30 @@ class Suite:
         count, delta = adapted.count_tensors(), adapted.smallest_delta()
         if not delta > 1e-6:
             raise Mismatch(f"an adapter changes its weight by no more than {delta:g}")
-        require_custom_voice(run.trained(), run.checkpoint)
-        difference = within("speaker_embedding", adapted.named_vector(VOICE.lower()),
-                            self.base.speaker_vector(self.reference), LOSS_TOLERANCE)
+        require_custom_voice(run.trained(), run.checkpoint, [VOICE])
+        difference = self.require_vectors(run, adapted)
         return (f"PEFT takes all {count} tensors for {len(adapted.layers)} modules, each changes"
                 f" its weight by {delta:.1e} or more; speaker vector within {difference:.1e}")
 
     def eval_lora(self, run):
-        base, last = run.eval()
-        rows, vector = run.rows(), self.base.speaker_vector(self.reference)
-        return tell_losses(compare_losses("base", base, self.base, rows, vector),
-                           compare_losses("adapter", last, self.with_adapter(run), rows, vector))
+        return self.compare_eval(run, self.with_adapter(run))
 
     def synth_lora(self, run):
-        return compare_speech(run, self.with_adapter(run), self.text)
+        return compare_speech(run, self.with_adapter(run), self.text, VOICE)
 
     def export(self, run):
         folder, adapted = run.folder / "export", self.with_adapter(run)
         run("export", "--checkpoint", "last", "--lora-scale", SCALE, "--out", folder)
         exported = Upstream(folder)
         count, _ = exported.count_tensors()
-        require_custom_voice(folder, run.checkpoint)
+        require_custom_voice(folder, run.checkpoint, [VOICE])
         adapted.set_scale(SCALE)
         merged, state = adapted.merged(), exported.model.state_dict()
         if merged.keys() != state.keys():
             raise Mismatch(f"names differ from PEFT's: {min(merged.keys() ^ state.keys())}")
-        worst = max(within(name, state[name], value, WEIGHT_TOLERANCE)
+        worst = max(within(name, state[name], value, MERGED_TOLERANCE)
                     for name, value in merged.items())
-        speech = compare_speech(run, exported, self.text, "--lora-scale", SCALE)
+        speech = compare_speech(run, exported, self.text, VOICE, "--lora-scale", SCALE)
         return f"upstream loads {count} tensors, within {worst:.1e} of PEFT's merge; {speech}"
 
 
@@ -278,7 +242,7 @@ def run_all(arguments, work):
     full = suite.full_run("full")
     check("prep", suite.prep, full)
     table = suite.run("table", arguments.fixture / "audio/metadata.csv", {"steps": 1},
-                      data={"reference": suite.reference})
+                      data={"reference": os.path.abspath(suite.reference)})
     check("prep without ref_audio in the source", suite.prep, table)
     adapters = {"lora": suite.lora_run("lora", LORA), "rslora": suite.lora_run("rslora", RSLORA)}
     check("prep of upstream's prepared rows", suite.prep_upstream, adapters["lora"])
@@ -286,8 +250,11 @@ def run_all(arguments, work):
         check("upstream's dataset", suite.dataset, full, table, adapters["lora"])
     stored_bf16 = store_in_bf16(suite.release, work / "release-bf16")
     bf16 = suite.full_run("full-bf16", checkpoint=stored_bf16, precision="bf16")
-    for name, run in (("full", full), ("full bf16", bf16)):
+    voices = suite.full_run("full-voices", store_two_voices(suite.source, work / "voices.jsonl"))
+    for name, run in (("full", full), ("full bf16", bf16), ("full two voices", voices)):
         check(f"train {name}", suite.train_full, run)
+        if run is not bf16:  # whose steps round differently
+            check(f"steps of {name}", suite.replay_full, run)
         check(f"eval {name}", suite.eval_full, run)
         check(f"synth {name}", suite.synth_full, run)
     for name, run in adapters.items():

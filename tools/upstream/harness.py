@@ -69,6 +69,10 @@ class Run:
             raise Mismatch("ttsft train wrote no checkpoint")
         return folders[-1]
 
+    def step_losses(self):
+        metrics = read_rows(self.folder / "run/metrics.jsonl")
+        return [row["loss"] for row in metrics if "loss" in row]
+
     def eval(self, *flags):
         """Two rows of the report: the base's and that of the last checkpoint."""
         rows = json.loads(self("eval", "--json", *flags))["checkpoints"]

@@ -65,7 +65,7 @@ class Upstream:
         return self.model.extract_speaker_embedding(wave, rate).clone()
 
     def named_vector(self, speaker):
-        row = self.config.talker_config.spk_id[speaker]
+        row = self.config.talker_config.spk_id[speaker.lower()]
         return self.talker.model.codec_embedding.weight[row].detach()
 
     def sequence(self, row):
@@ -86,25 +86,45 @@ class Upstream:
         codec[-1, 0] = talker.codec_eos_token_id
         return torch.tensor(text), codec, first
 
-    @torch.no_grad()
-    def losses(self, row, speaker):
-        """{term: (summed cross entropy, labels)} of one prepared row, by upstream's modules."""
+    def cross_entropies(self, row, speaker):
+        """{term: [labels]} of one prepared row, by upstream's modules."""
         text, codec, first = self.sequence(row)
         codes, talker = codec[first:-1], self.talker
         tables = talker.code_predictor.get_input_embeddings()
-        inputs = talker.text_projection(talker.model.text_embedding(text))
-        inputs[3:] += talker.model.codec_embedding(codec[3:, 0])
-        inputs[6] += speaker - talker.model.codec_embedding(codec[6, 0])
-        for group in range(1, codes.shape[1]):
-            inputs[first:-1] += tables[group - 1](codes[:, group])
+        tracks = talker.model.codec_embedding(codec[:, 0])
+        tracks = torch.cat([torch.zeros_like(tracks[:3]), tracks[3:6], speaker[None], tracks[7:]])
+        groups = sum(tables[i - 1](codes[:, i]) for i in range(1, codes.shape[1]))
+        inputs = talker.text_projection(talker.model.text_embedding(text)) + tracks
+        inputs = inputs + F.pad(groups, (0, 0, first, 1))
         out = talker(inputs_embeds=inputs[None, :-1], output_hidden_states=True, labels=None,
                      attention_mask=torch.ones(1, len(text) - 1, dtype=torch.long))
         hidden = out.hidden_states[0][-1][0, first - 1:-1]  # what predicts each frame
         logits, _ = talker.forward_sub_talker_finetune(codes, hidden)
         labels = {"talker": codec[first:, 0], "sub_talker": codes[:, 1:].flatten()}
         scores = {"talker": out.logits[0, first - 1:], "sub_talker": logits.flatten(0, 1)}
-        return {term: (F.cross_entropy(scores[term].float(), labels[term], reduction="sum").item(),
-                       len(labels[term])) for term in TERMS}
+        return {term: F.cross_entropy(scores[term].float(), labels[term], reduction="none")
+                for term in TERMS}
+
+    @torch.no_grad()
+    def losses(self, row, speaker):
+        """{term: (summed cross entropy, labels)} of one prepared row."""
+        return {term: (values.sum().item(), len(values))
+                for term, values in self.cross_entropies(row, speaker).items()}
+
+    def train(self, rows, steps, learning_rate):
+        """Steps of AdamW, as upstream sets it up, on all rows; the loss before each."""
+        parameters, losses = list(self.talker.parameters()), []
+        optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.01)
+        for _ in range(steps):
+            values = [self.cross_entropies(row, vector) for row, vector in rows]
+            talker, sub_talker = (torch.cat([row[term] for row in values]).mean() for term in TERMS)
+            loss = talker + SUB_TALKER_WEIGHT * sub_talker
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            losses.append(loss.item())
+        return losses
 
     def greedy(self, text, speaker, frames):
         """generate_custom_voice without sampling: codes [frames, groups] and the wave."""
@@ -163,6 +183,7 @@ class Adapted(Upstream):
 
 def mean_losses(losses):
     """{loss, loss_terms} of rows: each term's mean over all tokens, then the weighted sum."""
+    losses = list(losses)
     means = {term: math.fsum(row[term][0] for row in losses) / sum(row[term][1] for row in losses)
              for term in TERMS}
     return {"loss": means["talker"] + SUB_TALKER_WEIGHT * means["sub_talker"], "loss_terms": means}
