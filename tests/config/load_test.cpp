@@ -120,7 +120,7 @@ TEST(LoadRun, NullResetsAndEmptySectionsAreFine) {
 }
 
 TEST(LoadRun, RemembersWhatWasWritten) {
-  const RunFile file("model: toy\nlora: {rank: 4, alpha:}\ntrain: {optimizer: {eps: 1.0e-6}}\n");
+  const RunFile file("model: toy\nlora: {rank: 4}\ntrain: {patience:, optimizer: {eps: 1.0e-6}}\n");
   const RunConfig config = file.load({"lora.dropout=0.1"});
   EXPECT_THAT(config.given,
               ElementsAre("lora.dropout", "lora.rank", "model", "train.optimizer.eps"));
