@@ -24,6 +24,10 @@ build() {
   local preset=$1 folder=$2
   shift 2
   local settings=()
+  # On LibTorch's headers clang takes less than half of GCC's time. GCC builds the sanitizers, so both stay in use.
+  if [[ $preset != asan && -z ${CXX:-} && ! -f $folder/CMakeCache.txt ]] && command -v clang++ >/dev/null; then
+    settings+=(-DCMAKE_CXX_COMPILER=clang++)
+  fi
   # Given by name, so that a later run of CMake by Ninja, which may lack these variables, keeps them.
   [[ -n ${TORCH_DIR:-} ]] && settings+=("-DTORCH_DIR=$TORCH_DIR")
   [[ -n ${CMAKE_PREFIX_PATH:-} ]] && settings+=("-DCMAKE_PREFIX_PATH=${CMAKE_PREFIX_PATH//:/;}")
