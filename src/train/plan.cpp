@@ -14,12 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string number(double value, const char* format) {
-  char text[64];
-  std::snprintf(text, sizeof(text), format, value);
-  return text;
-}
-
 // Checkpoints that stand in the run folder at its fullest, the one being written included.
 int64_t most_checkpoints(const TrainConfig& train, int64_t steps) {
   const int64_t every = train.checkpoint_every > 0 ? train.checkpoint_every : steps;
@@ -67,10 +61,13 @@ void log_warnings(const Plan& plan, const RunConfig& config, const ModelContext&
     log_warning("the warm-up of ", train.schedule.warmup_steps, " steps is longer than the run of ",
                 plan.steps, ": the learning rate only rises");
   }
+  // A checkpoint at a step without a validation cannot become the best.
+  const bool aligned =
+      train.validate_every > 0 && train.checkpoint_every % train.validate_every == 0;
+  const bool several = train.checkpoint_every > 0 && train.checkpoint_every < plan.steps;
   if (plan.validation_rows == 0) {
-    log_warning("the prepared set holds no validation clips: there will be no validation, and no ",
-                "checkpoint will be called the best");
-  } else if (train.validate_every > 0 && train.checkpoint_every % train.validate_every != 0) {
+    log_info("the prepared set holds no validation clips: there is no validation, and no best");
+  } else if (several && !aligned) {
     log_warning("train.checkpoint_every (", train.checkpoint_every,
                 ") is no multiple of train.validate_every (", train.validate_every,
                 "): only checkpoints at a step with a validation can become the best");
@@ -94,10 +91,16 @@ void log_warnings(const Plan& plan, const RunConfig& config, const ModelContext&
 
 }  // namespace
 
+std::string number_text(double value, const char* format) {
+  char text[64];
+  std::snprintf(text, sizeof(text), format, value);
+  return text;
+}
+
 std::string bytes_text(int64_t bytes) {
   const double b = static_cast<double>(bytes);
-  if (bytes < 1'000'000) return number(b / 1e3, "%.1f kB");
-  return bytes < 1'000'000'000 ? number(b / 1e6, "%.1f MB") : number(b / 1e9, "%.1f GB");
+  if (bytes < 1'000'000) return number_text(b / 1e3, "%.1f kB");
+  return bytes < 1'000'000'000 ? number_text(b / 1e6, "%.1f MB") : number_text(b / 1e9, "%.1f GB");
 }
 
 int64_t count_steps(const TrainConfig& train, Feed& feed) {
@@ -150,11 +153,12 @@ void log_plan(const Plan& plan, const RunConfig& config, const ModelContext& con
   } else {
     log_warning("licence of the weights: ", license.weights, ", no commercial use", note);
   }
-  log_info(plan.steps, " steps, ", number(plan.epochs, "%.3g"), " epochs of ", plan.steps_per_epoch,
-           " steps over ", plan.train_rows, " clips; ", plan.validation_rows,
+  log_info(plan.steps, " steps, ", number_text(plan.epochs, "%.3g"), " epochs of ",
+           plan.steps_per_epoch, " steps over ", plan.train_rows, " clips; ", plan.validation_rows,
            " clips for validation");
-  log_info("about ", number(plan.tokens_per_step, "%.0f"), " tokens a step, ",
-           number(100 * plan.padding, "%.1f"), " % padding; warm-up ", plan.warmup_steps, " steps");
+  log_info("about ", number_text(plan.tokens_per_step, "%.0f"), " tokens a step, ",
+           number_text(100 * plan.padding, "%.1f"), " % padding; warm-up ", plan.warmup_steps,
+           " steps");
   log_info(plan.trainable, " of ", plan.total, " values are trained; optimizer and gradients take ",
            bytes_text(plan.memory_bytes), ", checkpoints up to ", bytes_text(plan.disk_bytes));
   log_warnings(plan, config, context);

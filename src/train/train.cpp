@@ -181,9 +181,10 @@ std::string describe_train(const ordered_json& result) {
     text << ", continued after step " << result["resumed_from"];
   if (result["stopped_early"].get<bool>()) text << ", stopped by train.patience";
   text << "\n";
-  if (result["loss"].is_number()) text << "last loss " << result["loss"] << "\n";
+  if (result["loss"].is_number())
+    text << "last loss " << number_text(result["loss"], "%.4f") << "\n";
   if (result["validation_loss"].is_number()) {
-    text << "validation loss " << result["validation_loss"] << "\n";
+    text << "validation loss " << number_text(result["validation_loss"], "%.4f") << "\n";
   }
   const auto run = result["run"].get<std::string>();
   if (result["best"].is_string()) text << "best " << result["best"].get<std::string>() << "\n";

@@ -120,7 +120,7 @@ void Trainer::run() {
     done = step == steps || out_of_patience();
     const int signal = stop_signal();
     if (done || signal != 0 || due(step, train.checkpoint_every)) save();
-    progress.advance(1, last_row_.empty() ? "" : detail::concatenate("loss ", last_row_["loss"]));
+    progress.advance(1, last_row_.empty() ? "" : "loss " + number_text(last_row_["loss"], "%.4f"));
     if (signal != 0) throw Stopped{signal};
   }
   if (state_.step < steps) {
