@@ -1,0 +1,98 @@
+#include "ttsft/nn/rope.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/support/random_weights.h"
+#include "tests/support/tensor_test.h"
+
+namespace ttsft {
+namespace {
+
+using test::expect_close;
+using test::expect_equal;
+using test::random;
+
+// Value i of the first half turns with value i of the second half by position * theta^(-2i/d).
+torch::Tensor turned_by_hand(const torch::Tensor& x, const std::vector<int64_t>& positions,
+                             double theta) {
+  const torch::Tensor in = x.to(torch::kFloat64);  // [H, T, d]
+  torch::Tensor out = torch::empty_like(in);
+  const auto from = in.accessor<double, 3>();
+  auto to = out.accessor<double, 3>();
+  const int64_t d = x.size(2);
+  for (int64_t h = 0; h < x.size(0); ++h) {
+    for (int64_t t = 0; t < x.size(1); ++t) {
+      for (int64_t i = 0; i < d / 2; ++i) {
+        const double frequency =
+            std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(d));
+        const double angle = static_cast<double>(positions[static_cast<size_t>(t)]) * frequency;
+        const double a = from[h][t][i], b = from[h][t][i + d / 2];
+        to[h][t][i] = a * std::cos(angle) - b * std::sin(angle);
+        to[h][t][i + d / 2] = b * std::cos(angle) + a * std::sin(angle);
+      }
+    }
+  }
+  return out;
+}
+
+TEST(Rope, PerElementFormula) {
+  const torch::Tensor x = random({1, 3, 5, 8}, 1);
+  for (const double theta : {100.0, 10000.0, 1e6}) {
+    for (const std::vector<int64_t>& positions :
+         {std::vector<int64_t>{0, 1, 2, 3, 4}, std::vector<int64_t>{7, 0, 31, 31, 2}}) {
+      const Rope rope = make_rope(torch::tensor(positions), 8, theta, torch::kFloat32);
+      EXPECT_EQ(test::shape_of(rope.cos), "[1, 1, 5, 8]");
+      expect_close(apply_rope(x, rope)[0], turned_by_hand(x[0], positions, theta), 1e-5);
+    }
+  }
+}
+
+TEST(Rope, FarPositions) {
+  const torch::Tensor x = random({1, 1, 2, 16}, 1);
+  const std::vector<int64_t> positions = {4001, 32767};
+  const Rope rope = make_rope(torch::tensor(positions), 16, 1e6, torch::kFloat32);
+  // A float32 angle near 32767 is exact to 1/512.
+  expect_close(apply_rope(x, rope)[0], turned_by_hand(x[0], positions, 1e6), 5e-3);
+}
+
+TEST(Rope, EveryRowHasItsOwnPositions) {
+  const torch::Tensor x = random({2, 3, 4, 6}, 1);
+  const torch::Tensor positions = torch::tensor({{0, 0, 0, 1}, {5, 6, 7, 8}});
+  const Rope rope = make_rope(positions, 6, 10000, torch::kFloat32);
+  EXPECT_EQ(test::shape_of(rope.sin), "[2, 1, 4, 6]");
+  const torch::Tensor y = apply_rope(x, rope);
+  for (int64_t b = 0; b < 2; ++b) {
+    const Rope alone = make_rope(positions[b], 6, 10000, torch::kFloat32);
+    expect_equal(y[b].unsqueeze(0), apply_rope(x[b].unsqueeze(0), alone));
+  }
+  const Rope narrow = make_rope(positions.to(torch::kInt32), 6, 10000, torch::kFloat32);
+  expect_equal(narrow.cos, rope.cos, "int32 positions");
+}
+
+TEST(Rope, ProductsDependOnTheDistanceAlone) {
+  const torch::Tensor q = random({1, 1, 1, 8}, 1), k = random({1, 1, 1, 8}, 2);
+  const auto product = [&](int64_t i, int64_t j) {
+    const Rope at_i = make_rope(torch::tensor({i}), 8, 10000, torch::kFloat32);
+    const Rope at_j = make_rope(torch::tensor({j}), 8, 10000, torch::kFloat32);
+    return (apply_rope(q, at_i) * apply_rope(k, at_j)).sum().item<double>();
+  };
+  EXPECT_NEAR(product(9, 4), product(105, 100), 1e-4);
+  EXPECT_GT(std::abs(product(9, 4) - product(9, 5)), 1e-2);
+}
+
+TEST(Rope, AnglesAreFloat32InABf16Model) {
+  // bf16 cannot tell 4001 from 4000.
+  const torch::Tensor positions = torch::tensor({4000, 4001});
+  const Rope exact = make_rope(positions, 8, 10000, torch::kFloat32);
+  const Rope rope = make_rope(positions, 8, 10000, torch::kBFloat16);
+  EXPECT_EQ(rope.cos.scalar_type(), torch::kBFloat16);
+  expect_equal(rope.cos, exact.cos.to(torch::kBFloat16));
+  expect_equal(rope.sin, exact.sin.to(torch::kBFloat16));
+  EXPECT_EQ(apply_rope(random({1, 1, 2, 8}, 1).to(torch::kBFloat16), rope).scalar_type(),
+            torch::kBFloat16);
+}
+
+}  // namespace
+}  // namespace ttsft
