@@ -1,0 +1,196 @@
+#include "ttsft/nn/sampling.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "tests/support/random_weights.h"
+#include "tests/support/tensor_test.h"
+
+namespace ttsft {
+namespace {
+
+using test::expect_close;
+using test::expect_equal;
+using test::random;
+
+constexpr float kDropped = -std::numeric_limits<float>::infinity();
+
+// Scores whose softmax is 0.3, 0.05, 0.5, 0.15.
+torch::Tensor example() {
+  return torch::tensor({{0.3f, 0.05f, 0.5f, 0.15f}}).log();
+}
+
+// The ids that survive, as text: "0 2".
+std::string kept(const torch::Tensor& scores, const SamplingOptions& options) {
+  const torch::Tensor filtered = filter_scores(scores, options);
+  std::string text;
+  for (int64_t i = 0; i < filtered.size(1); ++i) {
+    const double value = filtered[0][i].item<double>();
+    if (value == kDropped) continue;
+    EXPECT_NEAR(value, scores[0][i].item<double>() / options.temperature, 1e-5);
+    text += (text.empty() ? "" : " ") + std::to_string(i);
+  }
+  return text;
+}
+
+std::vector<torch::Generator> generators(const std::vector<uint64_t>& seeds) {
+  std::vector<torch::Generator> result;
+  for (const uint64_t seed : seeds) result.push_back(make_generator(torch::kCPU, seed));
+  return result;
+}
+
+TEST(RepetitionPenalty, MakesSeenTokensLessLikely) {
+  torch::Tensor scores =
+      torch::tensor({{2.0f, -2.0f, 3.0f, 0.0f, kDropped}, {1.0f, 1.0f, 1.0f, 1.0f, 1.0f}});
+  const torch::Tensor seen = torch::tensor({{1, 1, 0, 1, 1}, {0, 0, 0, 0, 1}}).to(torch::kBool);
+  const torch::Tensor before = scores.clone();
+  apply_repetition_penalty(scores, seen, 1.0);
+  EXPECT_TRUE(torch::equal(scores, before));
+  apply_repetition_penalty(scores, seen, 2.0);
+  EXPECT_TRUE(torch::equal(scores, torch::tensor({{1.0f, -4.0f, 3.0f, 0.0f, kDropped},
+                                                  {1.0f, 1.0f, 1.0f, 1.0f, 0.5f}})));
+}
+
+TEST(Filters, OffByDefault) {
+  EXPECT_EQ(kept(example(), {}), "0 1 2 3");
+  EXPECT_EQ(kept(example(), {.temperature = 0.5}), "0 1 2 3");
+}
+
+TEST(Filters, TopKKeepsTies) {
+  EXPECT_EQ(kept(example(), {.top_k = 1}), "2");
+  EXPECT_EQ(kept(example(), {.top_k = 3}), "0 2 3");
+  EXPECT_EQ(kept(example(), {.top_k = 4}), "0 1 2 3");
+  EXPECT_EQ(kept(example(), {.top_k = 100}), "0 1 2 3");
+  const torch::Tensor ties = torch::tensor({{2.0f, 3.0f, 2.0f, 1.0f, 2.0f}});
+  EXPECT_EQ(kept(ties, {.top_k = 2}), "0 1 2 4");  // as Hugging Face: equal scores stay together
+  EXPECT_EQ(kept(ties, {.top_k = 1}), "1");
+}
+
+TEST(Filters, TopPKeepsTheSmallestSetThatReachesP) {
+  EXPECT_EQ(kept(example(), {.top_p = 0.97}), "0 1 2 3");
+  EXPECT_EQ(kept(example(), {.top_p = 0.9}), "0 2 3");
+  EXPECT_EQ(kept(example(), {.top_p = 0.75}), "0 2");
+  EXPECT_EQ(kept(example(), {.top_p = 0.4}), "2");
+}
+
+TEST(Filters, TopPKeepsAtLeastOne) {
+  EXPECT_EQ(kept(example(), {.top_p = 1e-9}), "2");
+  EXPECT_EQ(kept(example(), {.top_p = 0.0}), "2");
+  EXPECT_EQ(kept(torch::zeros({1, 3}), {.top_p = 0.0}).size(), 1u);
+}
+
+TEST(Filters, MinPIsAShareOfTheBest) {
+  EXPECT_EQ(kept(example(), {.min_p = 0.2}), "0 2 3");  // at least 0.1
+  EXPECT_EQ(kept(example(), {.min_p = 0.5}), "0 2");
+  EXPECT_EQ(kept(example(), {.min_p = 1.0}), "2");
+}
+
+TEST(Filters, OrderIsTemperatureTopKTopP) {
+  // Of the two that top_k leaves, the better has 0.625, enough for top_p alone; of all, it has 0.5.
+  EXPECT_EQ(kept(example(), {.top_p = 0.6}), "0 2");
+  EXPECT_EQ(kept(example(), {.top_k = 2, .top_p = 0.6}), "2");
+  // Temperature first: the squares' shares are 0.25, 0.007, 0.685, 0.06.
+  EXPECT_EQ(kept(example(), {.temperature = 0.5, .top_p = 0.6}), "2");
+  EXPECT_EQ(kept(example(), {.temperature = 0.5, .min_p = 0.2}), "0 2");
+}
+
+TEST(Filters, RowsAreIndependent) {
+  const torch::Tensor scores = random({5, 40}, 1, 2.0);
+  const SamplingOptions options{.temperature = 0.8, .top_k = 9, .top_p = 0.9, .min_p = 0.05};
+  const torch::Tensor together = filter_scores(scores, options);
+  for (int64_t b = 0; b < 5; ++b) {
+    const torch::Tensor row = scores[b].unsqueeze(0);
+    EXPECT_TRUE(torch::equal(together[b].unsqueeze(0), filter_scores(row, options)));
+  }
+}
+
+TEST(PickTokens, GreedyIsTheBestWhateverTheFilters) {
+  const torch::Tensor scores = torch::tensor({{1.0f, 5.0f, 2.0f}, {-1.0f, -3.0f, -2.0f}});
+  std::vector<torch::Generator> none;
+  const SamplingOptions options{
+      .greedy = true, .temperature = 0, .top_k = 1, .top_p = 0, .min_p = 2};
+  expect_equal(pick_tokens(scores, options, none), torch::tensor({1, 0}));
+}
+
+// Sum of (count - expected)^2 / expected over the possible tokens; an impossible one is a failure.
+double chi_square(const torch::Tensor& counts, const torch::Tensor& probabilities, double draws) {
+  double sum = 0;
+  for (int64_t i = 0; i < counts.numel(); ++i) {
+    const double count = counts[i].item<double>(), p = probabilities[i].item<double>();
+    if (p == 0) {
+      EXPECT_EQ(count, 0) << "token " << i;
+      continue;
+    }
+    sum += (count - p * draws) * (count - p * draws) / (p * draws);
+  }
+  return sum;
+}
+
+TEST(PickTokens, DrawsFollowTheDistribution) {
+  constexpr int64_t kBatch = 100, kRounds = 60;
+  std::vector<uint64_t> seeds;
+  for (uint64_t row = 0; row < kBatch; ++row) seeds.push_back(derive_seed(row, "draws"));
+  const torch::Tensor scores = example().expand({kBatch, 4});
+  for (const SamplingOptions& options :
+       {SamplingOptions{}, SamplingOptions{.temperature = 2.0}, SamplingOptions{.top_k = 3}}) {
+    auto rows = generators(seeds);
+    torch::Tensor counts = torch::zeros({4}, torch::kInt64);
+    for (int64_t i = 0; i < kRounds; ++i) {
+      counts += pick_tokens(scores, options, rows).bincount({}, 4);
+    }
+    const torch::Tensor p = filter_scores(example(), options).softmax(-1)[0];
+    EXPECT_LT(chi_square(counts, p, kBatch * kRounds), 16.3);  // 1 in 1000, 3 degrees of freedom
+  }
+}
+
+TEST(PickTokens, OneStreamFollowsTheDistributionToo) {
+  auto row = generators({11});
+  torch::Tensor counts = torch::zeros({4}, torch::kInt64);
+  for (int64_t i = 0; i < 2000; ++i) counts += pick_tokens(example(), {}, row).bincount({}, 4);
+  EXPECT_LT(chi_square(counts, example().exp()[0], 2000), 16.3);
+}
+
+TEST(PickTokens, ARowsDrawDoesNotDependOnItsNeighbours) {
+  for (const int64_t vocabulary : {3, 37, 2048}) {
+    const torch::Tensor scores = random({3, vocabulary}, 1);
+    const SamplingOptions options{.temperature = 0.9, .top_p = 0.95};
+    auto together = generators({5, 6, 7});
+    for (int64_t step = 0; step < 4; ++step) {
+      const torch::Tensor tokens = pick_tokens(scores, options, together);
+      for (int64_t b = 0; b < 3; ++b) {
+        auto alone = generators({static_cast<uint64_t>(5 + b)});
+        torch::Tensor token;
+        for (int64_t i = 0; i <= step; ++i) {
+          token = pick_tokens(scores[b].unsqueeze(0), options, alone);
+        }
+        EXPECT_EQ(token.item<int64_t>(), tokens[b].item<int64_t>()) << vocabulary << ", row " << b;
+      }
+    }
+  }
+}
+
+TEST(PickTokens, SeedsDecide) {
+  const torch::Tensor scores = torch::zeros({8, 1000});
+  auto first = generators({1, 2, 3, 4, 5, 6, 7, 8});
+  const torch::Tensor tokens = pick_tokens(scores, {}, first);
+  EXPECT_GT(std::get<0>(torch::_unique(tokens)).numel(), 4);
+  EXPECT_FALSE(torch::equal(pick_tokens(scores, {}, first), tokens));
+  auto again = generators({1, 2, 3, 4, 5, 6, 7, 8});
+  EXPECT_TRUE(torch::equal(pick_tokens(scores, {}, again), tokens));
+}
+
+TEST(PickTokens, Bf16ScoresAreReadInFloat32) {
+  const torch::Tensor scores = random({1, 50}, 1).to(torch::kBFloat16);
+  auto narrow = generators({3}), full = generators({3});
+  const torch::Tensor token = pick_tokens(scores, {}, narrow);
+  expect_equal(token, pick_tokens(scores.to(torch::kFloat32), {}, full));
+}
+
+TEST(PickTokens, EveryRowNeedsAGenerator) {
+  auto one = generators({1});
+  EXPECT_THROW(pick_tokens(torch::zeros({2, 4}), {}, one), std::out_of_range);
+}
+
+}  // namespace
+}  // namespace ttsft
