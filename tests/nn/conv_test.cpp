@@ -27,8 +27,9 @@ torch::Tensor padded_by_hand(CausalConv1d& module, const ConvOptions& o, const t
   const torch::Tensor padded = kind == "zeros" ? torch::constant_pad_nd(x, {left, right})
                                                : torch::replication_pad1d(x, {left, right});
   const auto p = module->named_parameters();
+  const std::vector<int64_t> no_padding = {0};
   return torch::conv1d(padded, p["conv.weight"], o.bias ? p["conv.bias"] : torch::Tensor(),
-                       o.stride, int64_t{0}, o.dilation, o.groups);
+                       o.stride, no_padding, o.dilation, o.groups);
 }
 
 std::vector<ConvOptions> shapes() {
