@@ -33,8 +33,9 @@ TEST(CausalConvNeXt, Formula) {
   CausalConvNeXt block = make_block();
   const auto p = block->named_parameters();
   const torch::Tensor x = torch::randn({2, 6, 15});
+  const int64_t stride = 1, padding = 0, dilation = 1, groups = 6;
   torch::Tensor h = torch::conv1d(torch::constant_pad_nd(x, {6, 0}), p["dwconv.conv.weight"],
-                                  p["dwconv.conv.bias"], 1, int64_t{0}, 1, 6);
+                                  p["dwconv.conv.bias"], stride, padding, dilation, groups);
   h = h.transpose(1, 2);
   h = (h - h.mean(-1, true)) / (h.var(-1, /*unbiased=*/false, true) + 1e-6).sqrt();
   h = h * p["norm.weight"] + p["norm.bias"];
