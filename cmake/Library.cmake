@@ -78,5 +78,6 @@ function(ttsft_add_tests folder)
     target_precompile_headers(${name}_test REUSE_FROM ttsft_torch_pch)
   endif()
   add_test(NAME ${name} COMMAND ${name}_test)
-  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 900)
+  # One thread each: ctest runs several at once, and threads that wait for each other's core cost more than they bring.
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 900 ENVIRONMENT OMP_NUM_THREADS=1)
 endfunction()

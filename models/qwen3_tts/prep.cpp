@@ -14,6 +14,9 @@ namespace {
 // Changes when the same input would give another row.
 constexpr const char* kFormat = "qwen3-tts row 1";
 
+constexpr const char* kReferenceRemedy =
+    "set data.reference to some seconds of the speaker, or give rows ref_audio";
+
 }  // namespace
 
 SpeechPreparer::SpeechPreparer(const ModelContext& context)
@@ -46,9 +49,11 @@ int64_t SpeechPreparer::batch_budget() const {
 }
 
 void SpeechPreparer::load(PrepItem& item) const {
-  text_.speech(
-      item.utterance
-          ->text);  // refuses what train could not tokenise, before the encoder spends time on it
+  // Refuses what train could not use before the encoder spends time on it.
+  text_.speech(item.utterance->text);
+  if (item.utterance->reference_path.empty()) {
+    throw DataError("no voice reference", item.utterance->where, kReferenceRemedy);
+  }
   if (item.audio.samples.empty()) return;
   const int rate = static_cast<int>(config_.codec.input_sample_rate);
   item.wave = item.audio.sample_rate == rate
@@ -104,8 +109,7 @@ nlohmann::ordered_json SpeechPreparer::finish(const std::vector<Utterance>& rows
   std::map<std::string, std::set<std::filesystem::path>> references;
   for (const Utterance& row : rows) {
     if (row.reference_path.empty())
-      throw DataError("no voice reference", row.where,
-                      "set data.reference to some seconds of the speaker, or give rows ref_audio");
+      throw DataError("no voice reference", row.where, kReferenceRemedy);
     references[speaker_key(row.speaker)].insert(row.reference_path);
   }
   SpeakerReader reader(run_.checkpoint, config_, device_);

@@ -21,7 +21,7 @@ std::string resampling_message(int from, int to) {
 }  // namespace
 
 ClipReader::ClipReader(const std::vector<Utterance>& utterances, const Preparer& preparer,
-                       const ContentKeys& keys, const GuardPolicy& policy, Reuse reuse, bool load,
+                       const ContentKeys& keys, const GuardPolicy& policy, Reuse reuse,
                        WindowLimits limits)
     : utterances_(utterances),
       preparer_(preparer),
@@ -29,7 +29,6 @@ ClipReader::ClipReader(const std::vector<Utterance>& utterances, const Preparer&
       policy_(policy),
       audio_limits_(preparer.limits()),
       reuse_(std::move(reuse)),
-      load_(load),
       limits_(limits) {
   for (const GuardInfo& guard : audio_guards()) all_.set(guard.name, "warn");
 }
@@ -80,7 +79,7 @@ void ClipReader::read(Clip& clip) const {
     return;
   }
   apply_policy(clip);
-  if (!clip.reused && clip.refused.empty() && load_) {
+  if (!clip.reused && clip.refused.empty()) {
     try {
       preparer_.load(clip.item);
     } catch (const DataError& error) {

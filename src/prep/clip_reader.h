@@ -40,10 +40,9 @@ class ClipReader {
   // The earlier row with this key, or nullptr.
   using Reuse = std::function<const PreparedRow*(const std::string& id, const std::string& key)>;
 
-  // load: whether to call Preparer::load(); a dry run only measures. All arguments must outlive the
-  // reader.
+  // All arguments must outlive the reader.
   ClipReader(const std::vector<Utterance>& utterances, const Preparer& preparer,
-             const ContentKeys& keys, const GuardPolicy& policy, Reuse reuse, bool load,
+             const ContentKeys& keys, const GuardPolicy& policy, Reuse reuse,
              WindowLimits limits = {});
 
   // The next clips in the source's order; empty at the end, or when a stop was asked for. Errors of
@@ -65,7 +64,6 @@ class ClipReader {
   GuardPolicy all_;  // every guard on: what is found does not depend on the run file
   AudioLimits audio_limits_;
   Reuse reuse_;
-  bool load_;
   WindowLimits limits_;
   size_t position_ = 0;
   std::atomic<bool> cancelled_{false};

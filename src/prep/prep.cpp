@@ -139,8 +139,7 @@ void PrepRun::read_and_encode() {
   const ContentKeys keys(adapter_.info().name, fingerprint_, preparer_->limits());
   ClipReader reader(
       source_.utterances, *preparer_, keys, report_.policy(),
-      [this](const std::string& id, const std::string& key) { return reusable(id, key); },
-      !options_.dry_run);
+      [this](const std::string& id, const std::string& key) { return reusable(id, key); });
   std::optional<Encoder> encoder;
   if (writer_) encoder.emplace(*preparer_, *writer_);
   Progress progress(options_.dry_run ? "measure" : "prep",

@@ -308,6 +308,18 @@ TEST_F(Import, RefusesWhatIsNoDataSet) {
   EXPECT_THAT(error(""), HasSubstr("no data set"));
 }
 
+TEST_F(Import, RowsWithCodesNeedNoRecordingAnyMore) {
+  folder_.write("set.jsonl",
+                "{\"audio\": \"gone.wav\", \"text\": \"one\", \"audio_codes\": [[1, 2]]}\n"
+                "{\"audio\": \"lost.wav\", \"text\": \"two\"}\n");
+  const ImportedSet set = import("set.jsonl");
+  ASSERT_EQ(set.utterances.size(), 1u);
+  EXPECT_EQ(set.utterances[0].id, "gone");
+  EXPECT_TRUE(set.utterances[0].audio_path.empty());
+  ASSERT_EQ(set.rejected.size(), 1u);
+  EXPECT_EQ(set.rejected[0].id, "lost");
+}
+
 TEST_F(Import, TheReferenceOfTheRunFileMustBeThere) {
   folder_.write("a.wav", "");
   folder_.write("metadata.csv", "a|one");

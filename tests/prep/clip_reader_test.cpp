@@ -27,7 +27,7 @@ class Reading : public ::testing::Test {
   }
   ClipReader reader(
       WindowLimits limits, ClipReader::Reuse reuse = [](auto&, auto&) { return nullptr; }) {
-    return {utterances_, preparer_, keys_, policy_, std::move(reuse), true, limits};
+    return {utterances_, preparer_, keys_, policy_, std::move(reuse), limits};
   }
 
   TemporaryFolder folder_;

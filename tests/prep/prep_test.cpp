@@ -272,8 +272,10 @@ TEST_F(Prep, ADryRunMeasuresAndWritesNothing) {
   EXPECT_EQ(plan["guards"]["bandwidth"]["warned"], 1);
   EXPECT_THAT(adapter_.log.batches, IsEmpty());
   EXPECT_FALSE(fs::exists(config_.data.prepared));
+  write_source({{"a", "unspeakable"}, {"b", "two"}, {"c", "three"}, {"d", "four"}});
+  EXPECT_EQ(prep(true)["rejected"], 1);
   prep();
-  EXPECT_EQ(prep(true)["reused"], 4);
+  EXPECT_EQ(prep(true)["reused"], 3);
   EXPECT_THAT(describe_prep(plan), HasSubstr("dry run"));
 }
 

@@ -74,7 +74,8 @@ TEST(LmStage, WritesUpstreamsFullForm) {
   const SafetensorsReader file = SafetensorsReader::open(folder / "full");
   std::vector<std::string> written;
   for (const TensorView& view : file.tensors()) written.push_back(view.name);
-  EXPECT_THAT(written, testing::UnorderedElementsAreArray(names["names"].get<std::vector<std::string>>()));
+  EXPECT_THAT(written,
+              testing::UnorderedElementsAreArray(names["names"].get<std::vector<std::string>>()));
   EXPECT_EQ(read_text(folder / "full/config.json"),
             read_text(fixture_path("expected/sft_checkpoint/config.json")) + "\n");
   const torch::Tensor table = copy_tensor(file.at("talker.model.codec_embedding.weight"));

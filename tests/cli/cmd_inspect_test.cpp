@@ -1,0 +1,80 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/program_support.h"
+
+namespace ttsft {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+json inspect(const fs::path& path) {
+  const ProgramResult result = run_program({"inspect", path.string(), "--json"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  return json::parse(result.out);
+}
+
+TEST(Inspect, ACheckpoint) {
+  const json found = inspect(qwen3_fixtures() / "checkpoint/");
+  EXPECT_EQ(found.at("kind"), "checkpoint");
+  EXPECT_EQ(found.at("model"), "qwen3-tts");
+  EXPECT_EQ(found.at("weights").size(), 2u);
+  EXPECT_EQ(found.at("weights").at(1).at("file"), "speech_tokenizer/model.safetensors");
+  EXPECT_GT(found.at("weights").at(0).at("values").get<int64_t>(), 0);
+  const ProgramResult words = run_program({"inspect", qwen3_fixtures() / "checkpoint"});
+  EXPECT_THAT(words.out, AllOf(HasSubstr("Qwen3-TTS"), HasSubstr("tensors")));
+}
+
+TEST(Inspect, AnAdapter) {
+  const TemporaryFolder folder;
+  fs::copy(qwen3_fixtures() / "expected/adapter_config.json", folder / "adapter_config.json");
+  const ProgramResult broken = run_program({"inspect", folder.path().string()});
+  EXPECT_EQ(broken.code, 3);
+  EXPECT_THAT(error_line(broken), HasSubstr("adapter_model.safetensors"));
+  fs::copy(qwen3_fixtures() / "expected/adapter_init.safetensors",
+           folder / "adapter_model.safetensors");
+  const json found = inspect(folder.path());
+  EXPECT_EQ(found.at("kind"), "adapter");
+  EXPECT_GT(found.at("rank").get<int>(), 0);
+  EXPECT_GT(found.at("modules").get<int>(), 0);
+  EXPECT_EQ(found.at("incomplete_modules"), 0);
+  EXPECT_THAT(run_program({"inspect", folder.path().string()}).out, HasSubstr("rank"));
+}
+
+TEST(Inspect, APreparedSetAndARun) {
+  const TemporaryFolder folder;
+  const std::string run = write_run_file(folder, "expected/prep_out.jsonl");
+  const ProgramResult prep = run_program({"prep", run, "--quiet"}, qwen3_fixtures());
+  ASSERT_EQ(prep.code, 0) << prep.err;
+  const json found = inspect(folder / "prepared");
+  EXPECT_EQ(found.at("kind"), "prepared set");
+  EXPECT_EQ(found.at("model"), "qwen3-tts");
+  EXPECT_EQ(found.at("train"), 3);
+  EXPECT_EQ(found.at("unfinished_prep"), false);
+  EXPECT_THAT(run_program({"inspect", folder / "prepared"}).out, HasSubstr("3 clips to train"));
+  folder.write("run/checkpoints/readme.txt", "");
+  EXPECT_EQ(inspect(folder / "run").at("kind"), "run");
+}
+
+TEST(Inspect, ATensorFile) {
+  const json found = inspect(qwen3_fixtures() / "expected/adapter_init.safetensors");
+  EXPECT_EQ(found.at("kind"), "tensors");
+  EXPECT_EQ(found.at("tensors").size(), found.at("weights").at(0).at("tensors"));
+}
+
+TEST(Inspect, WhatItDoesNotKnow) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(run_program({"inspect", folder / "nowhere"}).code, 2);
+  const ProgramResult result = run_program({"inspect", folder.path().string()});
+  EXPECT_EQ(result.code, 3);
+  EXPECT_THAT(error_line(result), HasSubstr("ttsft models"));
+  EXPECT_EQ(run_program({"inspect", folder.write("a.txt", "")}).code, 3);
+}
+
+}  // namespace
+}  // namespace ttsft
