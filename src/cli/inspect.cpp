@@ -121,7 +121,7 @@ ordered_json inspect_run(const fs::path& folder) {
 
 ordered_json inspect_tensors(const fs::path& file) {
   ordered_json json = {{"kind", "tensors"}, {"path", file.string()}};
-  json["weights"] = {weights_json(file, file.parent_path())};
+  json["weights"].push_back(weights_json(file, file.parent_path()));
   ordered_json tensors = ordered_json::array();
   const SafetensorsReader reader = SafetensorsReader::open(file);
   for (const TensorView& tensor : reader.tensors()) {

@@ -19,11 +19,15 @@ void describe_lengths(const ordered_json& lengths, std::ostream& out) {
   if (lengths.empty()) return;
   out << "lengths     " << seconds_text(lengths["shortest"]) << " to "
       << seconds_text(lengths["longest"]) << ", median " << seconds_text(lengths["median"]) << "\n";
+  int64_t from = 0;
   for (const ordered_json& bar : lengths["histogram"]) {
-    if (bar["clips"] == 0) continue;
     const ordered_json& limit = bar["below_seconds"];
-    out << "            " << (limit.is_null() ? "longer" : "below " + limit.dump() + " s") << ": "
-        << bar["clips"] << "\n";
+    if (bar["clips"] > 0) {
+      out << "            " << from << (limit.is_null() ? " s and more: " : " to ");
+      if (!limit.is_null()) out << limit << " s: ";
+      out << bar["clips"] << "\n";
+    }
+    if (!limit.is_null()) from = limit.get<int64_t>();
   }
 }
 

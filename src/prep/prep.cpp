@@ -60,6 +60,7 @@ class PrepRun {
   GuardReport report_;
   std::chrono::steady_clock::time_point start_;
 
+  torch::Device device_ = torch::kCPU;
   ImportedSet source_;
   Rates rates_;
   std::unique_ptr<Preparer> preparer_;
@@ -77,6 +78,7 @@ ordered_json PrepRun::run() {
   require(config_, config_.checkpoint, "checkpoint");
   require(config_, config_.data.source, "data.source");
   require(config_, config_.data.prepared, "data.prepared");
+  device_ = resolve_device(config_.device);
   report_.check_license(adapter_.info());
   import();
   make_preparer();
@@ -108,7 +110,7 @@ void PrepRun::make_preparer() {
   }
   log_info("checkpoint: ", found);
   ModelContext context{config_};
-  context.device = resolve_device(config_.device);
+  context.device = device_;
   preparer_ = adapter_.make_preparer(context);
   fingerprint_ = preparer_->fingerprint();
   rates_ = adapter_.info().rates;
