@@ -62,7 +62,7 @@ class World {
     config.data.reference = folder / "clips/austen-0880.wav";
     config.data.speaker = "austen";
     config.data.validation.share = 0;
-    config.train.steps = 300;
+    config.train.steps = 60;  // the loss is below 0.01 after 40
     config.train.epochs.reset();
     config.train.batch_utterances = 2;
     config.train.batch_tokens.reset();
