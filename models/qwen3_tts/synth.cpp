@@ -186,13 +186,26 @@ void SpeechSynthesizer::begin(std::span<const Prompt> prompts, const DecodeOptio
     tensors.push_back(prompt(one.text));
     seeds.push_back(one.seed);
   }
+  // What the run file says wins, then the release's generation_config.json, then our defaults.
+  const auto pick = [this](const char* key, auto ours, auto released) {
+    return run_.given.count(key) ? ours : released;
+  };
   const SynthConfig& s = run_.synth;
+  const Options& o = options_;
+  const Config::Generation& g = config_.generation;
   GenerateOptions generate;
-  generate.talker = {options.greedy, s.temperature, s.top_k, s.top_p, s.min_p};
-  generate.sub_talker = {options.greedy || !options_.subtalker_sample,
-                         options_.subtalker_temperature, options_.subtalker_top_k,
-                         options_.subtalker_top_p, 0.0};
-  generate.repetition_penalty = s.repetition_penalty;
+  generate.talker = {options.greedy || !g.do_sample,
+                     pick("synth.temperature", s.temperature, g.temperature),
+                     pick("synth.top_k", s.top_k, g.top_k), pick("synth.top_p", s.top_p, g.top_p),
+                     s.min_p};
+  generate.sub_talker = {
+      options.greedy ||
+          !pick("qwen3-tts.subtalker_sample", o.subtalker_sample, g.subtalker_dosample),
+      pick("qwen3-tts.subtalker_temperature", o.subtalker_temperature, g.subtalker_temperature),
+      pick("qwen3-tts.subtalker_top_k", o.subtalker_top_k, g.subtalker_top_k),
+      pick("qwen3-tts.subtalker_top_p", o.subtalker_top_p, g.subtalker_top_p), 0.0};
+  generate.repetition_penalty =
+      pick("synth.repetition_penalty", s.repetition_penalty, g.repetition_penalty);
   generate.max_frames = options.max_frames;
   c10::InferenceMode inference;
   generator_->begin(tensors, seeds, generate);

@@ -15,9 +15,15 @@ bool written_anew(const std::string& relative) {
          (relative.starts_with("model-") && relative.ends_with(".safetensors"));
 }
 
+// What train keeps in a checkpoint folder for itself.
+bool is_train_file(const std::filesystem::path& relative) {
+  return *relative.begin() == "trainer_state" || relative == "config.resolved.yaml";
+}
+
 void link_other_files(const std::filesystem::path& base, const std::filesystem::path& out) {
   for (const auto& entry : std::filesystem::recursive_directory_iterator(base)) {
     const std::filesystem::path relative = std::filesystem::relative(entry.path(), base);
+    if (is_train_file(relative)) continue;
     if (entry.is_directory()) {
       std::filesystem::create_directories(out / relative);
     } else if (entry.is_regular_file() && !written_anew(relative.generic_string())) {

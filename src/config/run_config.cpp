@@ -98,7 +98,7 @@ void TrainConfig::bind(Binder& b) {
   b.field("shuffle", shuffle, "false: in the order of the manifest");
   b.field("dropout", dropout, "null: the model's own; 0: off");
   b.field("activation_checkpointing", activation_checkpointing,
-          "less memory, about a third slower");
+          "recompute activations in the backward pass: less memory, slower");
   b.section("optimizer", optimizer, "");
   b.section("schedule", schedule, "");
   b.field("clip_grad_norm", clip_grad_norm, "0: off");
@@ -150,7 +150,7 @@ void EvalConfig::bind(Binder& b) {
           "all, base, last, best, step-N, a folder, or a list of these");
   b.field("prompts", prompts, "texts to synthesize for speech metrics, one a line");
   b.field("lora_scales", lora_scales, "each adapter is measured at each of these");
-  b.field("metrics", metrics, "speech metrics; empty: all that can be computed");
+  b.field("metrics", metrics, "speech metrics: not in this version, leave it empty");
 }
 
 void EvalConfig::validate() const {

@@ -52,6 +52,7 @@ RunConfig config_of(const nlohmann::json& one) {
   config.data.reference = fixture_path("audio/ref.wav");
   config.data.speaker = "Speaker_Test";  // looked up in lower case
   config.synth.repetition_penalty = one["rp"];
+  config.given.insert("synth.repetition_penalty");
   auto& options = static_cast<Options&>(*config.model_options);
   options.mode = !clone ? "custom_voice" : one.value("xvec", false) ? "clone" : "icl";
   options.language = one["language"];
@@ -187,6 +188,31 @@ TEST(SpeechSynthesizer, ScaleZeroIsTheBaseBitForBitAndOneIsNot) {
       adapter = checkpoint_of(one, config);
   EXPECT_TRUE(torch::equal(logits(adapter, 0.0), logits(base, 1.0)));
   EXPECT_FALSE(torch::allclose(logits(adapter, 1.0), logits(base, 1.0)));
+}
+
+// Where the run file is silent the release's generation_config.json decides.
+TEST(SpeechSynthesizer, SamplesAsTheReleaseSaysUnlessTheRunFileDoes) {
+  TemporaryFolder folder;
+  std::filesystem::copy(fixture_path("checkpoint"), folder / "greedy",
+                        std::filesystem::copy_options::recursive);
+  auto released =
+      nlohmann::json::parse(read_text(fixture_path("checkpoint/generation_config.json")));
+  released["top_k"] = 1;  // greedy in all but name
+  released["subtalker_top_k"] = 1;
+  write_text_atomic(folder / "greedy/generation_config.json", released.dump());
+  const auto one = synth_case("xvec");
+  RunConfig config = config_of(one);
+  config.checkpoint = folder / "greedy";
+  const auto speak = [&] {
+    SpeechSynthesizer synth(ModelContext{config}, {"base", config.checkpoint}, 1.0);
+    const std::vector<Prompt> prompt = {{one["text"], 3}};
+    synth.begin(prompt, {.greedy = false, .max_frames = 4});
+    run_steps(synth, 4);
+    return synth.codes()[0];
+  };
+  expect_equal(speak(), codes_of(one).narrow(0, 0, 4));
+  config.given.insert("synth.top_k");
+  EXPECT_FALSE(torch::equal(speak(), codes_of(one).narrow(0, 0, 4)));
 }
 
 TEST(SpeechSynthesizer, SaysWhatIsMissing) {
