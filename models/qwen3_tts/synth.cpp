@@ -194,10 +194,9 @@ void SpeechSynthesizer::begin(std::span<const Prompt> prompts, const DecodeOptio
   const Options& o = options_;
   const Config::Generation& g = config_.generation;
   GenerateOptions generate;
-  generate.talker = {options.greedy || !g.do_sample,
-                     pick("synth.temperature", s.temperature, g.temperature),
-                     pick("synth.top_k", s.top_k, g.top_k), pick("synth.top_p", s.top_p, g.top_p),
-                     s.min_p};
+  generate.talker = {
+      options.greedy || !g.do_sample, pick("synth.temperature", s.temperature, g.temperature),
+      pick("synth.top_k", s.top_k, g.top_k), pick("synth.top_p", s.top_p, g.top_p), s.min_p};
   generate.sub_talker = {
       options.greedy ||
           !pick("qwen3-tts.subtalker_sample", o.subtalker_sample, g.subtalker_dosample),

@@ -36,7 +36,8 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
 }  // namespace
 
 torch::Tensor checkpoint(Piece fn, const torch::Tensor& x) {
-  // A frozen input would let autograd drop the node, and with it the gradients of the parameters inside.
+  // A frozen input would let autograd drop the node, and with it the gradients of the parameters
+  // inside.
   const torch::Tensor input = x.requires_grad() ? x : x.detach().requires_grad_(true);
   return CheckpointFunction::apply(input, c10::make_intrusive<PieceHolder>(std::move(fn)));
 }

@@ -18,7 +18,8 @@ AttentionImpl::AttentionImpl(const BlockOptions& o) : options_(o) {
   }
 }
 
-torch::Tensor AttentionImpl::forward(const torch::Tensor& x, const AttentionContext& context, int64_t layer) {
+torch::Tensor AttentionImpl::forward(const torch::Tensor& x, const AttentionContext& context,
+                                     int64_t layer) {
   const int64_t batch = x.size(0), time = x.size(1), d = options_.head_dim;
   torch::Tensor q = q_proj(x).view({batch, time, options_.heads, d});     // [B, T, H, d]
   torch::Tensor k = k_proj(x).view({batch, time, options_.kv_heads, d});  // [B, T, Hkv, d]
@@ -31,12 +32,13 @@ torch::Tensor AttentionImpl::forward(const torch::Tensor& x, const AttentionCont
   k = apply_rope(k.transpose(1, 2), *context.rope);
   if (context.cache) std::tie(k, v) = context.cache->append(layer, k, v);
 
-  // Without a mask: causal when x starts the sequence; a single new position sees all that is stored.
+  // Without a mask: causal when x starts the sequence; a single new position sees all that is
+  // stored.
   const bool causal = !context.mask.defined() && k.size(2) == time && time > 1;
   const bool grouped = options_.heads != options_.kv_heads;
   torch::Tensor y = at::scaled_dot_product_attention(
-      q, k, v, context.mask.defined() ? std::optional<torch::Tensor>(context.mask) : std::nullopt, /*dropout_p=*/0.0,
-      causal, /*scale=*/std::nullopt, grouped);
+      q, k, v, context.mask.defined() ? std::optional<torch::Tensor>(context.mask) : std::nullopt,
+      /*dropout_p=*/0.0, causal, /*scale=*/std::nullopt, grouped);
   y = y.transpose(1, 2).reshape({batch, time, options_.heads * d});  // [B, T, H * d]
   return o_proj(y);
 }
@@ -82,7 +84,8 @@ DecoderBlockImpl::DecoderBlockImpl(const BlockOptions& o)
   }
 }
 
-torch::Tensor DecoderBlockImpl::forward(const torch::Tensor& x, const AttentionContext& context, int64_t layer) {
+torch::Tensor DecoderBlockImpl::forward(const torch::Tensor& x, const AttentionContext& context,
+                                        int64_t layer) {
   torch::Tensor attended = self_attn(input_layernorm.forward(x), context, layer);
   if (self_attn_layer_scale) attended = self_attn_layer_scale(attended);
   const torch::Tensor h = x + attended;
@@ -100,14 +103,17 @@ DecoderStackImpl::DecoderStackImpl(const StackOptions& options) : options_(optio
   register_module("layers", list);
 }
 
-KvCache DecoderStackImpl::make_cache(int64_t batch, int64_t capacity, torch::TensorOptions options) const {
-  return KvCache(options_.layers, batch, options_.block.kv_heads, capacity, options_.block.head_dim, options);
+KvCache DecoderStackImpl::make_cache(int64_t batch, int64_t capacity,
+                                     torch::TensorOptions options) const {
+  return KvCache(options_.layers, batch, options_.block.kv_heads, capacity, options_.block.head_dim,
+                 options);
 }
 
 namespace {
 
 // Visible keys of a causal window, [T, S], for queries that start at position `first` of S keys.
-torch::Tensor window_mask(int64_t first, int64_t queries, int64_t keys, int64_t window, torch::Device device) {
+torch::Tensor window_mask(int64_t first, int64_t queries, int64_t keys, int64_t window,
+                          torch::Device device) {
   const auto options = torch::TensorOptions().device(device).dtype(torch::kInt64);
   const torch::Tensor i = torch::arange(first, first + queries, options).unsqueeze(1);
   const torch::Tensor distance = i - torch::arange(keys, options).unsqueeze(0);
@@ -116,19 +122,23 @@ torch::Tensor window_mask(int64_t first, int64_t queries, int64_t keys, int64_t 
 
 }  // namespace
 
-torch::Tensor DecoderStackImpl::forward(torch::Tensor x, const torch::Tensor& positions, const torch::Tensor& mask,
-                                        KvCache* cache) {
+torch::Tensor DecoderStackImpl::forward(torch::Tensor x, const torch::Tensor& positions,
+                                        const torch::Tensor& mask, KvCache* cache) {
   const int64_t first = cache ? cache->length() : 0, time = x.size(1), keys = first + time;
   const torch::Tensor where =
-      positions.defined() ? positions
-                          : torch::arange(first, keys, torch::TensorOptions().device(x.device()).dtype(torch::kInt64));
+      positions.defined()
+          ? positions
+          : torch::arange(first, keys,
+                          torch::TensorOptions().device(x.device()).dtype(torch::kInt64));
   const Rope rope = make_rope(where, options_.block.head_dim, options_.rope_theta, x.scalar_type());
   AttentionContext context{&rope, mask, cache};
-  // Plain causal attention starts at position 0; a window, or several positions behind a cache, need a mask.
+  // Plain causal attention starts at position 0; a window, or several positions behind a cache,
+  // need a mask.
   const int64_t window = options_.block.window;
   const bool windowed = window > 0 && keys > window;
   if (windowed || (first > 0 && time > 1 && !mask.defined())) {
-    const torch::Tensor visible = window_mask(first, time, keys, windowed ? window : keys, x.device());
+    const torch::Tensor visible =
+        window_mask(first, time, keys, windowed ? window : keys, x.device());
     context.mask = mask.defined() ? mask & visible : visible;
   }
   const bool recompute = checkpointing_ && torch::GradMode::is_enabled() && !cache;
@@ -137,7 +147,8 @@ torch::Tensor DecoderStackImpl::forward(torch::Tensor x, const torch::Tensor& po
       x = blocks_[i](x, context, i);
       continue;
     }
-    // The backward pass runs this after our own rope is gone, so the piece keeps one (two shared tensors).
+    // The backward pass runs this after our own rope is gone, so the piece keeps one (two shared
+    // tensors).
     auto piece = [block = blocks_[i], rope, given = context, i](const torch::Tensor& h) mutable {
       given.rope = &rope;
       return block(h, given, i);

@@ -11,7 +11,8 @@
 namespace ttsft {
 namespace {
 
-// Registers LibTorch's CUDA kernels with the dispatcher. "" when that worked, else the loader's reason.
+// Registers LibTorch's CUDA kernels with the dispatcher. "" when that worked, else the loader's
+// reason.
 std::string load_cuda_backend() {
   static const std::string reason = [] {
     if (dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL)) return std::string();
@@ -21,7 +22,9 @@ std::string load_cuda_backend() {
   return reason;
 }
 
-bool driver_present() { return std::filesystem::exists("/dev/nvidiactl"); }
+bool driver_present() {
+  return std::filesystem::exists("/dev/nvidiactl");
+}
 
 }  // namespace
 
@@ -38,14 +41,18 @@ torch::Device resolve_device(const std::string& name) {
   int64_t index = 0;
   if (name != "cuda") {
     const bool numbered = name.starts_with("cuda:") && name.size() > 5 &&
-                          name.find_first_not_of("0123456789", 5) == std::string::npos && name.size() < 9;
-    if (!numbered) throw UsageError("unknown device '" + name + "'", "device", "use auto, cpu, cuda or cuda:N");
+                          name.find_first_not_of("0123456789", 5) == std::string::npos &&
+                          name.size() < 9;
+    if (!numbered)
+      throw UsageError("unknown device '" + name + "'", "device", "use auto, cpu, cuda or cuda:N");
     index = std::stol(name.substr(5));
   }
   if (!driver_present())
-    throw UsageError("no CUDA device on this machine", "device: " + name, "set device: cpu or device: auto");
+    throw UsageError("no CUDA device on this machine", "device: " + name,
+                     "set device: cpu or device: auto");
   if (const std::string reason = load_cuda_backend(); !reason.empty())
-    throw UsageError("LibTorch's CUDA libraries cannot be loaded (" + reason + ")", "device: " + name,
+    throw UsageError("LibTorch's CUDA libraries cannot be loaded (" + reason + ")",
+                     "device: " + name,
                      "install them with tools/quickstart --cuda, or set device: cpu");
   const int64_t count = torch::cuda::device_count();
   if (index >= count)
@@ -64,7 +71,8 @@ torch::Dtype resolve_precision(const std::string& name, torch::Device device) {
 std::string torch_description() {
   std::string text = "LibTorch " TORCH_VERSION;
   if (!driver_present()) return text + ", CPU only (no GPU driver)";
-  if (const std::string reason = load_cuda_backend(); !reason.empty()) return text + ", CPU only (" + reason + ")";
+  if (const std::string reason = load_cuda_backend(); !reason.empty())
+    return text + ", CPU only (" + reason + ")";
   return text + ", CUDA with " + std::to_string(torch::cuda::device_count()) + " device(s)";
 }
 

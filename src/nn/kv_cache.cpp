@@ -4,8 +4,8 @@
 
 namespace ttsft {
 
-KvCache::KvCache(int64_t layers, int64_t batch, int64_t kv_heads, int64_t capacity, int64_t head_dim,
-                 torch::TensorOptions options)
+KvCache::KvCache(int64_t layers, int64_t batch, int64_t kv_heads, int64_t capacity,
+                 int64_t head_dim, torch::TensorOptions options)
     : capacity_(capacity) {
   for (int64_t i = 0; i < layers; ++i) {
     layers_.push_back({torch::empty({batch, kv_heads, capacity, head_dim}, options),
@@ -13,11 +13,12 @@ KvCache::KvCache(int64_t layers, int64_t batch, int64_t kv_heads, int64_t capaci
   }
 }
 
-std::pair<torch::Tensor, torch::Tensor> KvCache::append(int64_t layer, const torch::Tensor& k, const torch::Tensor& v) {
+std::pair<torch::Tensor, torch::Tensor> KvCache::append(int64_t layer, const torch::Tensor& k,
+                                                        const torch::Tensor& v) {
   const int64_t positions = k.size(2);
   if (length_ + positions > capacity_)
-    throw std::logic_error("KvCache: " + std::to_string(length_ + positions) + " positions in a cache of " +
-                           std::to_string(capacity_));
+    throw std::logic_error("KvCache: " + std::to_string(length_ + positions) +
+                           " positions in a cache of " + std::to_string(capacity_));
   Layer& stored = layers_.at(layer);
   stored.k.narrow(2, length_, positions).copy_(k);
   stored.v.narrow(2, length_, positions).copy_(v);

@@ -2,9 +2,13 @@
 
 namespace ttsft {
 
-EmbeddingImpl::EmbeddingImpl(int64_t num, int64_t dim) { weight = register_parameter("weight", torch::empty({num, dim})); }
+EmbeddingImpl::EmbeddingImpl(int64_t num, int64_t dim) {
+  weight = register_parameter("weight", torch::empty({num, dim}));
+}
 
-torch::Tensor EmbeddingImpl::forward(const torch::Tensor& ids) { return torch::embedding(weight, ids); }
+torch::Tensor EmbeddingImpl::forward(const torch::Tensor& ids) {
+  return torch::embedding(weight, ids);
+}
 
 RmsNormImpl::RmsNormImpl(int64_t dim, double eps) : eps_(eps) {
   weight = register_parameter("weight", torch::empty({dim}));
@@ -23,8 +27,12 @@ torch::Tensor LayerNormImpl::forward(const torch::Tensor& x) {
   return torch::layer_norm(x, weight.sizes(), weight, bias, eps_);
 }
 
-LayerScaleImpl::LayerScaleImpl(int64_t dim) { scale = register_parameter("scale", torch::empty({dim})); }
+LayerScaleImpl::LayerScaleImpl(int64_t dim) {
+  scale = register_parameter("scale", torch::empty({dim}));
+}
 
-torch::Tensor LayerScaleImpl::forward(const torch::Tensor& x) { return x * scale; }
+torch::Tensor LayerScaleImpl::forward(const torch::Tensor& x) {
+  return x * scale;
+}
 
 }  // namespace ttsft

@@ -4,8 +4,8 @@ namespace ttsft {
 
 LinearImpl::LinearImpl(const LinearOptions& options) : options_(options) {
   const bool in_out = options.layout == LinearLayout::kInOut;
-  weight = register_parameter(
-      "weight", in_out ? torch::empty({options.in, options.out}) : torch::empty({options.out, options.in}));
+  weight = register_parameter("weight", in_out ? torch::empty({options.in, options.out})
+                                               : torch::empty({options.out, options.in}));
   if (options.bias) bias = register_parameter("bias", torch::empty({options.out}));
 }
 
@@ -13,7 +13,8 @@ torch::Tensor LinearImpl::forward(const torch::Tensor& x) {
   const torch::Tensor w = options_.layout == LinearLayout::kInOut ? weight.t() : weight;
   torch::Tensor y = torch::nn::functional::linear(x, w, bias);
   if (!lora_ || lora_->scale == 0.0) return y;
-  torch::Tensor h = lora_->dropout > 0 && is_training() ? torch::dropout(x, lora_->dropout, true) : x;
+  torch::Tensor h =
+      lora_->dropout > 0 && is_training() ? torch::dropout(x, lora_->dropout, true) : x;
   h = torch::nn::functional::linear(h, lora_->A.to(x.scalar_type()));
   h = torch::nn::functional::linear(h, lora_->B.to(x.scalar_type()));
   return torch::add(y, h, lora_->scale * lora_->scaling);

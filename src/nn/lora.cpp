@@ -19,7 +19,9 @@ std::optional<LinearRole> role_of(const std::string& word) {
   return std::nullopt;
 }
 
-std::string last_name(const std::string& path) { return path.substr(path.rfind('.') + 1); }
+std::string last_name(const std::string& path) {
+  return path.substr(path.rfind('.') + 1);
+}
 
 std::vector<std::string> last_names(const std::vector<AdapterSite>& sites) {
   std::set<std::string> names;
@@ -46,28 +48,34 @@ void attach(const AdapterSite& site, torch::Tensor a, torch::Tensor b, const Pef
 std::vector<AdapterSite> adapter_sites(torch::nn::Module& module) {
   std::vector<AdapterSite> sites;
   for (const auto& item : module.named_modules("", /*include_self=*/false)) {
-    if (auto linear = std::dynamic_pointer_cast<LinearImpl>(item.value())) sites.push_back({item.key(), Linear(linear)});
+    if (auto linear = std::dynamic_pointer_cast<LinearImpl>(item.value()))
+      sites.push_back({item.key(), Linear(linear)});
   }
   return sites;
 }
 
-std::vector<AdapterSite> select_sites(const std::vector<AdapterSite>& sites, const LoraTargets& targets) {
+std::vector<AdapterSite> select_sites(const std::vector<AdapterSite>& sites,
+                                      const LoraTargets& targets) {
   std::vector<AdapterSite> selected;
-  const std::string remedy = "modules that can carry one: attention, mlp, " + join(last_names(sites), ", ");
+  const std::string remedy =
+      "modules that can carry one: attention, mlp, " + join(last_names(sites), ", ");
   if (!targets.regex.empty()) {
     for (const AdapterSite& site : sites)
       if (matches(targets, site.path)) selected.push_back(site);
     if (selected.empty())
-      throw UsageError("the regular expression '" + targets.regex + "' matches no linear layer", "lora.targets", remedy);
+      throw UsageError("the regular expression '" + targets.regex + "' matches no linear layer",
+                       "lora.targets", remedy);
     return selected;
   }
   for (const std::string& ending : targets.endings) {
-    const bool any = std::any_of(sites.begin(), sites.end(), [&](const AdapterSite& s) { return chosen_by(s, ending); });
+    const bool any = std::any_of(sites.begin(), sites.end(),
+                                 [&](const AdapterSite& s) { return chosen_by(s, ending); });
     if (!any) throw UsageError("'" + ending + "' matches no linear layer", "lora.targets", remedy);
   }
   for (const AdapterSite& site : sites) {
     const auto& endings = targets.endings;
-    if (std::any_of(endings.begin(), endings.end(), [&](const std::string& e) { return chosen_by(site, e); }))
+    if (std::any_of(endings.begin(), endings.end(),
+                    [&](const std::string& e) { return chosen_by(site, e); }))
       selected.push_back(site);
   }
   if (selected.empty()) throw UsageError("no targets are named", "lora.targets", remedy);
@@ -86,8 +94,8 @@ LoraTargets peft_targets(const std::vector<AdapterSite>& selected, const LoraTar
   return LoraTargets{{endings.begin(), endings.end()}, ""};
 }
 
-LoraSet LoraSet::create(const std::vector<AdapterSite>& sites, const PeftConfig& config, torch::Device device,
-                        uint64_t seed) {
+LoraSet LoraSet::create(const std::vector<AdapterSite>& sites, const PeftConfig& config,
+                        torch::Device device, uint64_t seed) {
   LoraSet set;
   set.sites_ = sites;
   set.config_ = config;
@@ -95,15 +103,18 @@ LoraSet LoraSet::create(const std::vector<AdapterSite>& sites, const PeftConfig&
   for (const AdapterSite& site : sites) {
     const LinearOptions& shape = site.linear->options();
     torch::Generator generator = make_generator(torch::kCPU, derive_seed(seed, site.path));
-    const double bound = 1.0 / std::sqrt(static_cast<double>(shape.in));  // kaiming_uniform with a = sqrt(5)
-    torch::Tensor a = torch::empty({config.r, shape.in}).uniform_(-bound, bound, generator).to(device);
+    const double bound =
+        1.0 / std::sqrt(static_cast<double>(shape.in));  // kaiming_uniform with a = sqrt(5)
+    torch::Tensor a =
+        torch::empty({config.r, shape.in}).uniform_(-bound, bound, generator).to(device);
     torch::Tensor b = torch::zeros({shape.out, config.r}, torch::TensorOptions().device(device));
     attach(site, a, b, config);
   }
   return set;
 }
 
-LoraSet LoraSet::load(torch::nn::Module& module, const std::filesystem::path& folder, torch::Device device) {
+LoraSet LoraSet::load(torch::nn::Module& module, const std::filesystem::path& folder,
+                      torch::Device device) {
   LoraSet set;
   set.config_ = read_peft_config(folder);
   const SafetensorsReader file = SafetensorsReader::open(folder / "adapter_model.safetensors");
@@ -129,9 +140,11 @@ LoraSet LoraSet::load(torch::nn::Module& module, const std::filesystem::path& fo
     const LinearOptions& shape = site->second.linear->options();
     if (!pair.first || !pair.second) {
       problems.push_back(path + " has only one of lora_A and lora_B");
-    } else if (pair.first->shape != Shape{set.config_.r, shape.in} || pair.second->shape != Shape{shape.out, set.config_.r}) {
-      problems.push_back(path + " has A " + shape_text(pair.first->shape) + " and B " + shape_text(pair.second->shape) +
-                         ", wanted rank " + std::to_string(set.config_.r) + " between " + std::to_string(shape.in) +
+    } else if (pair.first->shape != Shape{set.config_.r, shape.in} ||
+               pair.second->shape != Shape{shape.out, set.config_.r}) {
+      problems.push_back(path + " has A " + shape_text(pair.first->shape) + " and B " +
+                         shape_text(pair.second->shape) + ", wanted rank " +
+                         std::to_string(set.config_.r) + " between " + std::to_string(shape.in) +
                          " and " + std::to_string(shape.out));
     }
   }
@@ -139,10 +152,14 @@ LoraSet LoraSet::load(torch::nn::Module& module, const std::filesystem::path& fo
   if (!problems.empty()) {
     const size_t shown = std::min<size_t>(problems.size(), 5);
     std::string text = join({problems.begin(), problems.begin() + shown}, "; ");
-    if (problems.size() > shown) text += "; and " + std::to_string(problems.size() - shown) + " more";
-    throw DataError("the adapter does not fit the model: " + text, folder.string(), "was it trained for another model?");
+    if (problems.size() > shown)
+      text += "; and " + std::to_string(problems.size() - shown) + " more";
+    throw DataError("the adapter does not fit the model: " + text, folder.string(),
+                    "was it trained for another model?");
   }
-  const auto to_master = [device](const TensorView& view) { return copy_tensor(view).to(device, torch::kFloat32); };
+  const auto to_master = [device](const TensorView& view) {
+    return copy_tensor(view).to(device, torch::kFloat32);
+  };
   for (const AdapterSite& site : adapter_sites(module)) {
     const auto pair = pairs.find(site.path);
     if (pair == pairs.end()) continue;
@@ -172,7 +189,8 @@ std::vector<std::pair<std::string, torch::Tensor>> LoraSet::parameters() const {
     named.emplace_back(peft_name(site.path, 'A'), site.linear->lora()->A);
     named.emplace_back(peft_name(site.path, 'B'), site.linear->lora()->B);
   }
-  std::sort(named.begin(), named.end(), [](const auto& x, const auto& y) { return x.first < y.first; });
+  std::sort(named.begin(), named.end(),
+            [](const auto& x, const auto& y) { return x.first < y.first; });
   return named;
 }
 

@@ -10,15 +10,19 @@ torch::Tensor chunk_logits(const torch::Tensor& hidden, const torch::Tensor& wei
   return torch::mm(hidden, weight.t()).to(torch::kFloat32);
 }
 
-// The gradient of one row is (softmax - onehot) * g, so the backward pass needs the logits of one chunk at a time.
+// The gradient of one row is (softmax - onehot) * g, so the backward pass needs the logits of one
+// chunk at a time.
 struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
-  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, const torch::Tensor& hidden,
-                                                const torch::Tensor& weight, const torch::Tensor& targets,
-                                                bool want_correct, int64_t chunk) {
+  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context,
+                                                const torch::Tensor& hidden,
+                                                const torch::Tensor& weight,
+                                                const torch::Tensor& targets, bool want_correct,
+                                                int64_t chunk) {
     const int64_t rows = hidden.size(0);
     const auto f32 = hidden.options().dtype(torch::kFloat32);
     torch::Tensor nll = torch::empty({rows}, f32), lse = torch::empty({rows}, f32);
-    torch::Tensor correct = torch::empty({want_correct ? rows : 0}, hidden.options().dtype(torch::kBool));
+    torch::Tensor correct =
+        torch::empty({want_correct ? rows : 0}, hidden.options().dtype(torch::kBool));
     for (int64_t start = 0; start < rows; start += chunk) {
       const int64_t n = std::min(chunk, rows - start);
       const torch::Tensor logits = chunk_logits(hidden.narrow(0, start, n), weight);  // [n, V]
@@ -39,7 +43,8 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list grads) {
     const auto saved = context->get_saved_variables();
-    const torch::Tensor &hidden = saved[0], &weight = saved[1], &targets = saved[2], &lse = saved[3];
+    const torch::Tensor &hidden = saved[0], &weight = saved[1], &targets = saved[2],
+                        &lse = saved[3];
     const int64_t chunk = context->saved_data["chunk"].toInt(), rows = hidden.size(0);
     torch::Tensor grad_hidden, grad_weight;
     if (context->saved_data["need_hidden"].toBool()) grad_hidden = torch::empty_like(hidden);
@@ -48,8 +53,11 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
     for (int64_t start = 0; start < rows; start += chunk) {
       const int64_t n = std::min(chunk, rows - start);
       const torch::Tensor h = hidden.narrow(0, start, n);
-      torch::Tensor d = chunk_logits(h, weight).sub_(lse.narrow(0, start, n).unsqueeze(1)).exp_();  // softmax, [n, V]
-      d.scatter_add_(1, targets.narrow(0, start, n).unsqueeze(1), torch::full({n, 1}, -1.0, d.options()));
+      torch::Tensor d = chunk_logits(h, weight)
+                            .sub_(lse.narrow(0, start, n).unsqueeze(1))
+                            .exp_();  // softmax, [n, V]
+      d.scatter_add_(1, targets.narrow(0, start, n).unsqueeze(1),
+                     torch::full({n, 1}, -1.0, d.options()));
       d.mul_(grads[0].narrow(0, start, n).unsqueeze(1));
       const torch::Tensor typed = d.to(hidden.scalar_type());
       if (grad_hidden.defined()) grad_hidden.narrow(0, start, n).copy_(torch::mm(typed, weight));
@@ -62,12 +70,13 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
 
 }  // namespace
 
-TokenLoss linear_cross_entropy(const torch::Tensor& hidden, const torch::Tensor& weight, const torch::Tensor& targets,
-                               bool want_correct, int64_t chunk) {
-  if (chunk < 1) throw std::logic_error("linear_cross_entropy: a chunk of " + std::to_string(chunk) + " rows");
+TokenLoss linear_cross_entropy(const torch::Tensor& hidden, const torch::Tensor& weight,
+                               const torch::Tensor& targets, bool want_correct, int64_t chunk) {
+  if (chunk < 1)
+    throw std::logic_error("linear_cross_entropy: a chunk of " + std::to_string(chunk) + " rows");
   if (targets.dim() != 1 || targets.size(0) != hidden.size(0)) {
-    throw std::logic_error("linear_cross_entropy: " + std::to_string(targets.numel()) + " targets for " +
-                           std::to_string(hidden.size(0)) + " rows");
+    throw std::logic_error("linear_cross_entropy: " + std::to_string(targets.numel()) +
+                           " targets for " + std::to_string(hidden.size(0)) + " rows");
   }
   const auto out = LinearCrossEntropy::apply(hidden, weight, targets, want_correct, chunk);
   return {out[0], want_correct ? out[1] : torch::Tensor()};

@@ -9,12 +9,13 @@ constexpr double kDropped = -std::numeric_limits<double>::infinity();
 
 torch::Tensor keep_top_k(const torch::Tensor& scores, int64_t k) {
   if (k <= 0 || k >= scores.size(-1)) return scores;
-  const torch::Tensor least = std::get<0>(scores.topk(k, -1)).narrow(-1, k - 1, 1);  // [B, 1], the k-th largest
+  const torch::Tensor least =
+      std::get<0>(scores.topk(k, -1)).narrow(-1, k - 1, 1);  // [B, 1], the k-th largest
   return scores.masked_fill(scores < least, kDropped);
 }
 
-// Nucleus sampling (Holtzman et al. 2019), from the small end as Hugging Face does it: ascending order, the prefix whose
-// cumulative probability is at most 1 - p goes, the last entry stays.
+// Nucleus sampling (Holtzman et al. 2019), from the small end as Hugging Face does it: ascending
+// order, the prefix whose cumulative probability is at most 1 - p goes, the last entry stays.
 torch::Tensor keep_top_p(const torch::Tensor& scores, double p) {
   if (p >= 1.0) return scores;
   const auto [sorted, order] = scores.sort(-1, /*descending=*/false);
@@ -45,10 +46,13 @@ torch::Tensor filter_scores(torch::Tensor scores, const SamplingOptions& options
 torch::Tensor pick_tokens(const torch::Tensor& scores, const SamplingOptions& options,
                           std::vector<torch::Generator>& generators) {
   if (options.greedy) return scores.argmax(-1);
-  const torch::Tensor probabilities = filter_scores(scores.to(torch::kFloat32), options).softmax(-1);  // [B, V]
-  // argmax(p / e) with e exponential is a draw from p and, unlike multinomial, needs no word from the device.
+  const torch::Tensor probabilities =
+      filter_scores(scores.to(torch::kFloat32), options).softmax(-1);  // [B, V]
+  // argmax(p / e) with e exponential is a draw from p and, unlike multinomial, needs no word from
+  // the device.
   torch::Tensor noise = torch::empty_like(probabilities);
-  for (int64_t row = 0; row < noise.size(0); ++row) noise[row].exponential_(1.0, generators.at(row));
+  for (int64_t row = 0; row < noise.size(0); ++row)
+    noise[row].exponential_(1.0, generators.at(row));
   return probabilities.div_(noise).argmax(-1);
 }
 

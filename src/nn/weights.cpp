@@ -9,33 +9,54 @@ namespace ttsft {
 
 torch::Dtype to_torch(DType dtype) {
   switch (dtype) {
-    case DType::kBool: return torch::kBool;
-    case DType::kU8: return torch::kUInt8;
-    case DType::kI8: return torch::kInt8;
-    case DType::kI16: return torch::kInt16;
-    case DType::kI32: return torch::kInt32;
-    case DType::kI64: return torch::kInt64;
-    case DType::kF16: return torch::kFloat16;
-    case DType::kBF16: return torch::kBFloat16;
-    case DType::kF32: return torch::kFloat32;
-    case DType::kF64: return torch::kFloat64;
+    case DType::kBool:
+      return torch::kBool;
+    case DType::kU8:
+      return torch::kUInt8;
+    case DType::kI8:
+      return torch::kInt8;
+    case DType::kI16:
+      return torch::kInt16;
+    case DType::kI32:
+      return torch::kInt32;
+    case DType::kI64:
+      return torch::kInt64;
+    case DType::kF16:
+      return torch::kFloat16;
+    case DType::kBF16:
+      return torch::kBFloat16;
+    case DType::kF32:
+      return torch::kFloat32;
+    case DType::kF64:
+      return torch::kFloat64;
   }
   throw std::logic_error("to_torch: unlisted dtype");
 }
 
 DType from_torch(torch::Dtype dtype) {
   switch (dtype) {
-    case torch::kBool: return DType::kBool;
-    case torch::kUInt8: return DType::kU8;
-    case torch::kInt8: return DType::kI8;
-    case torch::kInt16: return DType::kI16;
-    case torch::kInt32: return DType::kI32;
-    case torch::kInt64: return DType::kI64;
-    case torch::kFloat16: return DType::kF16;
-    case torch::kBFloat16: return DType::kBF16;
-    case torch::kFloat32: return DType::kF32;
-    case torch::kFloat64: return DType::kF64;
-    default: throw std::logic_error(std::string("from_torch: no file type for ") + c10::toString(dtype));
+    case torch::kBool:
+      return DType::kBool;
+    case torch::kUInt8:
+      return DType::kU8;
+    case torch::kInt8:
+      return DType::kI8;
+    case torch::kInt16:
+      return DType::kI16;
+    case torch::kInt32:
+      return DType::kI32;
+    case torch::kInt64:
+      return DType::kI64;
+    case torch::kFloat16:
+      return DType::kF16;
+    case torch::kBFloat16:
+      return DType::kBF16;
+    case torch::kFloat32:
+      return DType::kF32;
+    case torch::kFloat64:
+      return DType::kF64;
+    default:
+      throw std::logic_error(std::string("from_torch: no file type for ") + c10::toString(dtype));
   }
 }
 
@@ -52,12 +73,16 @@ torch::Tensor copy_tensor(const TensorView& view) {
 }
 
 TensorView view_tensor(const std::string& name, const torch::Tensor& tensor) {
-  if (!tensor.is_cpu() || !tensor.is_contiguous()) throw std::logic_error("view_tensor: " + name + " is not plain memory");
-  return {name, from_torch(tensor.scalar_type()), tensor.sizes().vec(),
+  if (!tensor.is_cpu() || !tensor.is_contiguous())
+    throw std::logic_error("view_tensor: " + name + " is not plain memory");
+  return {name,
+          from_torch(tensor.scalar_type()),
+          tensor.sizes().vec(),
           {static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()}};
 }
 
-void save_tensors(const std::filesystem::path& file, const std::vector<std::pair<std::string, torch::Tensor>>& tensors,
+void save_tensors(const std::filesystem::path& file,
+                  const std::vector<std::pair<std::string, torch::Tensor>>& tensors,
                   const std::map<std::string, std::string>& metadata) {
   std::vector<torch::Tensor> kept;  // contiguous CPU copies live until the file is written
   std::vector<TensorView> views;
@@ -97,7 +122,8 @@ bool skipped(const std::string& name, const std::map<std::string, std::string>& 
   return false;
 }
 
-void check_names(const std::vector<Slot>& slots, const SafetensorsReader& file, const LoadOptions& options) {
+void check_names(const std::vector<Slot>& slots, const SafetensorsReader& file,
+                 const LoadOptions& options) {
   std::vector<std::string> missing, unexpected, misshapen;
   std::set<std::string> wanted;
   for (const Slot& slot : slots) {
@@ -107,38 +133,46 @@ void check_names(const std::vector<Slot>& slots, const SafetensorsReader& file, 
     if (!view) {
       missing.push_back(name);
     } else if (view->shape != slot.tensor.sizes().vec()) {
-      misshapen.push_back(name + " " + shape_text(view->shape) + " instead of " + shape_text(slot.tensor.sizes().vec()));
+      misshapen.push_back(name + " " + shape_text(view->shape) + " instead of " +
+                          shape_text(slot.tensor.sizes().vec()));
     }
   }
   for (const TensorView& view : file.tensors()) {
-    if (view.name.starts_with(options.prefix) && !wanted.count(view.name) && !skipped(view.name, options.skip))
+    if (view.name.starts_with(options.prefix) && !wanted.count(view.name) &&
+        !skipped(view.name, options.skip))
       unexpected.push_back(view.name);
   }
   if (missing.empty() && unexpected.empty() && misshapen.empty()) return;
   std::string what = "weights do not fit the configuration:";
-  for (const std::string& part : {list_names("missing", missing), list_names("unexpected", unexpected),
-                                  list_names("of another shape", misshapen)})
+  for (const std::string& part :
+       {list_names("missing", missing), list_names("unexpected", unexpected),
+        list_names("of another shape", misshapen)})
     if (!part.empty()) what += " " + part;
-  throw DataError(what, file.path().string(), "is this the complete checkpoint that config.json describes?");
+  throw DataError(what, file.path().string(),
+                  "is this the complete checkpoint that config.json describes?");
 }
 
 }  // namespace
 
-void load_strict(torch::nn::Module& module, const std::shared_ptr<SafetensorsReader>& file, const LoadOptions& options) {
+void load_strict(torch::nn::Module& module, const std::shared_ptr<SafetensorsReader>& file,
+                 const LoadOptions& options) {
   const std::vector<Slot> slots = slots_of(module);
   check_names(slots, *file, options);
   torch::NoGradGuard no_grad;
   for (const Slot& slot : slots) {
     const TensorView& view = file->at(options.prefix + slot.name);
-    const torch::Dtype target = slot.tensor.is_floating_point() ? options.dtype : slot.tensor.scalar_type();
+    const torch::Dtype target =
+        slot.tensor.is_floating_point() ? options.dtype : slot.tensor.scalar_type();
     // To its own type: the format aligns the data of a file to 8 bytes, whatever stands in it.
     const auto address = reinterpret_cast<uintptr_t>(view.bytes.data());
     const bool aligned = address % static_cast<uintptr_t>(dtype_size(view.dtype)) == 0;
     torch::Tensor value;
     if (aligned) {
-      // The deleter holds the reader, so the mapping lives as long as the tensor that looks into it.
+      // The deleter holds the reader, so the mapping lives as long as the tensor that looks into
+      // it.
       auto* data = const_cast<std::byte*>(view.bytes.data());
-      value = torch::from_blob(data, view.shape, [file](void*) {}, torch::TensorOptions().dtype(to_torch(view.dtype)));
+      value = torch::from_blob(
+          data, view.shape, [file](void*) {}, torch::TensorOptions().dtype(to_torch(view.dtype)));
     } else {
       value = copy_tensor(view);
     }

@@ -23,21 +23,26 @@ struct AudioFile {
   std::vector<double> channel_rms;  // before mixing: a dead or inverted channel shows here
 };
 
-// Decodes the first audio stream of any file FFmpeg reads (wav, flac, mp3, ogg, m4a, ...). 16-bit input becomes
-// value / 32768 exactly. Throws DataError (file, FFmpeg's reason) for unreadable or truncated-to-nothing files.
+// Decodes the first audio stream of any file FFmpeg reads (wav, flac, mp3, ogg, m4a, ...). 16-bit
+// input becomes value / 32768 exactly. Throws DataError (file, FFmpeg's reason) for unreadable or
+// truncated-to-nothing files.
 AudioFile decode_audio(const std::filesystem::path& file);
 
-// swresample's soxr engine at precision 20: librosa's "soxr_hq", bit for bit. Output length ceil(n * to / from).
+// swresample's soxr engine at precision 20: librosa's "soxr_hq", bit for bit. Output length ceil(n
+// * to / from).
 std::vector<float> resample_soxr(std::span<const float> samples, int from, int to);
 
-// torchaudio.functional.resample, sinc_interp_hann: lowpass_filter_width 6, rolloff 0.99 unless told otherwise.
-std::vector<float> resample_sinc(std::span<const float> samples, int from, int to, int lowpass_filter_width = 6,
-                                 double rolloff = 0.99);
+// torchaudio.functional.resample, sinc_interp_hann: lowpass_filter_width 6, rolloff 0.99 unless
+// told otherwise.
+std::vector<float> resample_sinc(std::span<const float> samples, int from, int to,
+                                 int lowpass_filter_width = 6, double rolloff = 0.99);
 
 enum class WavFormat { kPcm16, kPcm24, kFloat32 };
-WavFormat wav_format_from_name(const std::string& name);  // "pcm16" | "pcm24" | "float32", else UsageError
+WavFormat wav_format_from_name(
+    const std::string& name);  // "pcm16" | "pcm24" | "float32", else UsageError
 
-// RIFF wav, mono, written atomically. Integers as libsndfile makes them: floor(x * 2^(bits-1)), clipped.
+// RIFF wav, mono, written atomically. Integers as libsndfile makes them: floor(x * 2^(bits-1)),
+// clipped.
 void write_wav(const std::filesystem::path& file, std::span<const float> samples, int sample_rate,
                WavFormat format = WavFormat::kPcm16);
 

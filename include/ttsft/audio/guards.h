@@ -11,20 +11,22 @@ namespace ttsft {
 
 struct AudioStats {
   double seconds = 0;
-  double peak = 0;              // largest |x|
+  double peak = 0;  // largest |x|
   double rms = 0;
   double clipped_share = 0;     // share of samples in runs of two or more at full scale
   double silence_share = 0;     // share of 20 ms windows 50 dB or more below the loudest
   double leading_silence = 0;   // seconds
   double trailing_silence = 0;  // seconds
-  double bandwidth_hz = 0;      // highest frequency that carries content; an upsampled file shows its old limit
-  int64_t bad_values = 0;       // NaN or infinite
+  double bandwidth_hz =
+      0;  // highest frequency that carries content; an upsampled file shows its old limit
+  int64_t bad_values = 0;  // NaN or infinite
 };
 AudioStats measure(const Audio& audio);
 
 enum class GuardAction { kRefuse, kWarn, kOff };
 
-// Every guard has a name, a default action and a remedy; data.guards in the run file moves the action.
+// Every guard has a name, a default action and a remedy; data.guards in the run file moves the
+// action.
 struct GuardInfo {
   std::string name;
   GuardAction action;
@@ -38,7 +40,8 @@ struct Finding {
   std::string message;  // "content ends at 7.9 kHz in a 44.1 kHz file: it was upsampled ..."
 };
 
-// Actions by guard name, defaults overlaid with data.guards. Unknown names are UsageErrors with the nearest known.
+// Actions by guard name, defaults overlaid with data.guards. Unknown names are UsageErrors with the
+// nearest known.
 class GuardPolicy {
  public:
   GuardPolicy();
@@ -51,13 +54,13 @@ class GuardPolicy {
 
 // What a model asks of a recording.
 struct AudioLimits {
-  int sample_rate = 0;       // the encoder's input rate: bandwidth far below its half is reported
+  int sample_rate = 0;  // the encoder's input rate: bandwidth far below its half is reported
   double min_seconds = 0.3;
   double max_seconds = 60;
 };
 
 // Findings of the guards that are on, refusals first. An empty list: nothing to say.
-std::vector<Finding> check_audio(const AudioFile& file, const AudioStats& stats, const AudioLimits& limits,
-                                 const GuardPolicy& policy);
+std::vector<Finding> check_audio(const AudioFile& file, const AudioStats& stats,
+                                 const AudioLimits& limits, const GuardPolicy& policy);
 
 }  // namespace ttsft

@@ -27,9 +27,11 @@ class Hasher {
 };
 
 std::string hash_text(std::string_view text);
-std::string hash_file(const std::filesystem::path& file);  // throws DataError when it cannot be read
+std::string hash_file(
+    const std::filesystem::path& file);  // throws DataError when it cannot be read
 
-// A number in [0, 1) that depends on the text alone: the validation split, and nothing else, hangs on it.
+// A number in [0, 1) that depends on the text alone: the validation split, and nothing else, hangs
+// on it.
 double hash_fraction(std::string_view text);
 
 }  // namespace ttsft

@@ -1,5 +1,6 @@
 // Logging for people: stderr, and the run folder's log.txt. Results never go through here.
-// spdlog stays behind this header: LibTorch brings another version of the fmt library, and both cannot be included.
+// spdlog stays behind this header: LibTorch brings another version of the fmt library, and both
+// cannot be included.
 #pragma once
 
 #include <filesystem>
@@ -13,7 +14,8 @@ enum class LogLevel { kInfo, kWarning, kError };
 // quiet keeps warnings and errors only. Call once, from main.
 void init_logging(bool quiet);
 
-// From now on every line also goes to this file (appended, with time), whatever the level on stderr.
+// From now on every line also goes to this file (appended, with time), whatever the level on
+// stderr.
 void log_to_file(const std::filesystem::path& file);
 
 void log_line(LogLevel level, const std::string& text);

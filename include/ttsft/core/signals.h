@@ -1,4 +1,5 @@
-// First SIGINT or SIGTERM: a flag that loops look at between steps. Second: leave at once with 128 + signal.
+// First SIGINT or SIGTERM: a flag that loops look at between steps. Second: leave at once with 128
+// + signal.
 #pragma once
 
 namespace ttsft {

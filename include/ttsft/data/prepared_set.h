@@ -27,8 +27,8 @@ namespace ttsft {
 struct PreparedRow {
   std::string id;
   std::string key;  // content hash of all that decided the row: audio bytes, text, encoder, options
-  double seconds = 0;          // of audio
-  nlohmann::ordered_json row;  // as it stands in train.jsonl
+  double seconds = 0;            // of audio
+  nlohmann::ordered_json row;    // as it stands in train.jsonl
   nlohmann::ordered_json notes;  // what prep found out about the recording; null: nothing
 };
 

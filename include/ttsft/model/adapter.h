@@ -31,13 +31,20 @@ enum class FixtureSize {
   kRelease,  // the released dimensions
 };
 
-// A random checkpoint in the released layout, as names and shapes: tools/fixture fills and writes it.
+// A random checkpoint in the released layout, as names and shapes: tools/fixture fills and writes
+// it.
 struct FixtureTensor {
   std::string name;
   DType dtype = DType::kF32;
   Shape shape;
-  enum class Fill { kNormal, kOne, kZero, kSmall, kCount } fill = Fill::kNormal;  // kSmall: biases, near 0; kCount: usage counters, 1..2
-  double scale = 0.02;  // standard deviation of kNormal
+  enum class Fill {
+    kNormal,
+    kOne,
+    kZero,
+    kSmall,
+    kCount
+  } fill = Fill::kNormal;  // kSmall: biases, near 0; kCount: usage counters, 1..2
+  double scale = 0.02;     // standard deviation of kNormal
 };
 struct FixtureFile {
   std::string path;                    // within the checkpoint folder
@@ -51,19 +58,22 @@ class ModelAdapter {
 
   virtual const ModelInfo& info() const = 0;
   virtual std::shared_ptr<Section> make_options() const = 0;  // the model's section of the run file
-  virtual void preset(RunConfig& config) const = 0;           // its defaults for the common sections
+  virtual void preset(RunConfig& config) const = 0;  // its defaults for the common sections
 
-  // "" when the folder is not a checkpoint of this model; else one line about it ("Qwen3-TTS 1.7B Base, 28 layers").
+  // "" when the folder is not a checkpoint of this model; else one line about it ("Qwen3-TTS 1.7B
+  // Base, 28 layers").
   virtual std::string recognise(const std::filesystem::path& folder) const = 0;
 
   virtual std::unique_ptr<Preparer> make_preparer(const ModelContext& context) const = 0;
   // checkpoint: kBase or kFull; adapters are put on the stage's module by the engine.
-  virtual std::unique_ptr<Stage> make_stage(const ModelContext& context, const CheckpointRef& checkpoint) const = 0;
-  virtual std::unique_ptr<Synthesizer> make_synthesizer(const ModelContext& context, const CheckpointRef& checkpoint,
+  virtual std::unique_ptr<Stage> make_stage(const ModelContext& context,
+                                            const CheckpointRef& checkpoint) const = 0;
+  virtual std::unique_ptr<Synthesizer> make_synthesizer(const ModelContext& context,
+                                                        const CheckpointRef& checkpoint,
                                                         double lora_scale) const = 0;
   // The complete released layout with the adapter merged. The engine verifies it.
-  virtual void export_checkpoint(const ModelContext& context, const CheckpointRef& checkpoint, double lora_scale,
-                                 const std::filesystem::path& out) const = 0;
+  virtual void export_checkpoint(const ModelContext& context, const CheckpointRef& checkpoint,
+                                 double lora_scale, const std::filesystem::path& out) const = 0;
 
   virtual std::vector<FixtureFile> fixture(FixtureSize size) const = 0;
 };

@@ -1,4 +1,5 @@
-// Which weights a command works on: the release, a checkpoint of the run, or a folder from elsewhere.
+// Which weights a command works on: the release, a checkpoint of the run, or a folder from
+// elsewhere.
 #pragma once
 
 #include <filesystem>
@@ -22,12 +23,13 @@ struct CheckpointRef {
   int64_t step = -1;  // of this run; -1 when it is none
 };
 
-// "base" | "last" | "best" | "step-N" | a folder. UsageError: unknown name (those there are listed), empty run, rank or
-// alpha of an adapter that contradict the run file's own lora section.
+// "base" | "last" | "best" | "step-N" | a folder. UsageError: unknown name (those there are
+// listed), empty run, rank or alpha of an adapter that contradict the run file's own lora section.
 CheckpointRef resolve_checkpoint(const RunConfig& config, const std::string& name);
 
 // eval.checkpoints resolved, the base always first, then by step.
-std::vector<CheckpointRef> resolve_checkpoints(const RunConfig& config, const std::vector<std::string>& names);
+std::vector<CheckpointRef> resolve_checkpoints(const RunConfig& config,
+                                               const std::vector<std::string>& names);
 
 // Checkpoints of the run that are complete, by step.
 std::vector<CheckpointRef> run_checkpoints(const RunConfig& config);

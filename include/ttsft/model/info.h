@@ -17,7 +17,7 @@ struct Rates {
 struct License {
   std::string weights;  // "Apache-2.0"
   bool commercial = true;
-  std::string note;     // what a user should know before a run; "" when nothing
+  std::string note;  // what a user should know before a run; "" when nothing
 };
 
 struct ModelInfo {

@@ -1,4 +1,5 @@
-// Losses of many batches as sums, so that a set's loss is the mean over its tokens and not a mean of means.
+// Losses of many batches as sums, so that a set's loss is the mean over its tokens and not a mean
+// of means.
 #pragma once
 
 #include <torch/torch.h>
@@ -15,9 +16,9 @@ namespace ttsft {
 struct TermTotals {
   double weight = 1.0;
   int64_t tokens = 0;
-  double nll = 0;                             // sum over the tokens
-  int64_t correct = 0;                        // when accuracy was asked for
-  std::vector<double> nll_per_codebook;       // means' numerators; empty for terms without codebooks
+  double nll = 0;                        // sum over the tokens
+  int64_t correct = 0;                   // when accuracy was asked for
+  std::vector<double> nll_per_codebook;  // means' numerators; empty for terms without codebooks
   std::vector<int64_t> correct_per_codebook;
   int64_t tokens_per_codebook = 0;
   double mean() const { return tokens ? nll / static_cast<double>(tokens) : 0.0; }
@@ -30,7 +31,8 @@ struct LossTotals {
 
 class LossSums {
  public:
-  // Adds a batch. Sums stay on the device; nothing waits for it before totals() or utterances() is called.
+  // Adds a batch. Sums stay on the device; nothing waits for it before totals() or utterances() is
+  // called.
   void add(const Batch& batch, const std::vector<LossTerm>& terms);
 
   LossTotals totals() const;

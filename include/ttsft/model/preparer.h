@@ -1,4 +1,5 @@
-// What a model does with one recording before training: audio and text in, a row of its training format out.
+// What a model does with one recording before training: audio and text in, a row of its training
+// format out.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -15,18 +16,20 @@ namespace ttsft {
 // One recording on its way through prep. The engine fills the first part, the adapter the rest.
 struct PrepItem {
   const Utterance* utterance = nullptr;
-  Audio audio;               // mono, the file's own rate; empty when the row needs none
-  std::vector<float> wave;   // load() leaves here what encode() wants (at the encoder's rate)
+  Audio audio;                 // mono, the file's own rate; empty when the row needs none
+  std::vector<float> wave;     // load() leaves here what encode() wants (at the encoder's rate)
   nlohmann::ordered_json row;  // encode(): the row of the prepared set
   double seconds = 0;          // of audio
-  std::string refused;         // set by load() or encode(): why this row cannot be used; the run goes on without it
+  std::string refused;  // set by load() or encode(): why this row cannot be used; the run goes on
+                        // without it
 };
 
 class Preparer {
  public:
   virtual ~Preparer() = default;
 
-  // All beyond the recording and its row that decides the result: weights of the encoders, options, format version.
+  // All beyond the recording and its row that decides the result: weights of the encoders, options,
+  // format version.
   virtual std::string fingerprint() const = 0;
   virtual AudioLimits limits() const = 0;
   // False when the row brings its own codes and only has to be checked.
@@ -41,9 +44,11 @@ class Preparer {
   // Budget of a batch in units of length(), padding included.
   virtual int64_t batch_budget() const = 0;
 
-  // Files of the whole set beside the rows (speaker vectors, statistics), written into the prepared folder. `rows` are
-  // all utterances of the set, also those whose rows were reused. Returns what index.json should say about them.
-  virtual nlohmann::ordered_json finish(const std::vector<Utterance>& rows, const std::filesystem::path& folder) = 0;
+  // Files of the whole set beside the rows (speaker vectors, statistics), written into the prepared
+  // folder. `rows` are all utterances of the set, also those whose rows were reused. Returns what
+  // index.json should say about them.
+  virtual nlohmann::ordered_json finish(const std::vector<Utterance>& rows,
+                                        const std::filesystem::path& folder) = 0;
 };
 
 }  // namespace ttsft

@@ -1,4 +1,5 @@
-// The pre-norm transformer block of Llama, Qwen and most speech codecs: one class with options, not one per model.
+// The pre-norm transformer block of Llama, Qwen and most speech codecs: one class with options, not
+// one per model.
 #pragma once
 
 #include <torch/torch.h>
@@ -27,13 +28,15 @@ struct BlockOptions {
   bool qk_norm = false;      // RMSNorm over head_dim on q and k before the rotation (Qwen3)
   bool qkv_bias = false;     // Qwen2
   bool layer_scale = false;  // codecs
-  int64_t window = 0;        // 0: all earlier positions; n: key j is visible to query i when 0 <= i - j < n
+  int64_t window =
+      0;  // 0: all earlier positions; n: key j is visible to query i when 0 <= i - j < n
 };
 
 // What a forward needs besides x.
 struct AttentionContext {
   const Rope* rope = nullptr;
-  torch::Tensor mask;        // bool, true = visible, broadcast to [B, heads, T, S]; undefined: plain causal
+  torch::Tensor
+      mask;  // bool, true = visible, broadcast to [B, heads, T, S]; undefined: plain causal
   KvCache* cache = nullptr;  // with a cache, x holds the new positions only
 };
 
@@ -41,7 +44,8 @@ struct AttentionContext {
 class AttentionImpl : public torch::nn::Module {
  public:
   explicit AttentionImpl(const BlockOptions& options);
-  torch::Tensor forward(const torch::Tensor& x, const AttentionContext& context, int64_t layer);  // [B, T, D]
+  torch::Tensor forward(const torch::Tensor& x, const AttentionContext& context,
+                        int64_t layer);  // [B, T, D]
 
  private:
   BlockOptions options_;
@@ -64,7 +68,8 @@ TORCH_MODULE(Mlp);
 class DecoderBlockImpl : public torch::nn::Module {
  public:
   explicit DecoderBlockImpl(const BlockOptions& options);
-  torch::Tensor forward(const torch::Tensor& x, const AttentionContext& context, int64_t layer);  // [B, T, D]
+  torch::Tensor forward(const torch::Tensor& x, const AttentionContext& context,
+                        int64_t layer);  // [B, T, D]
 
  private:
   torch::nn::AnyModule input_layernorm, post_attention_layernorm;
@@ -74,7 +79,8 @@ class DecoderBlockImpl : public torch::nn::Module {
 };
 TORCH_MODULE(DecoderBlock);
 
-// A stack of blocks that shares one rotation. activation_checkpointing recomputes each block in the backward pass.
+// A stack of blocks that shares one rotation. activation_checkpointing recomputes each block in the
+// backward pass.
 struct StackOptions {
   BlockOptions block;
   int64_t layers = 0;
@@ -86,7 +92,8 @@ class DecoderStackImpl : public torch::nn::Module {
   explicit DecoderStackImpl(const StackOptions& options);
 
   // positions [T] or [B, T]; undefined: 0.. or, with a cache, the ones that follow it.
-  torch::Tensor forward(torch::Tensor x, const torch::Tensor& positions = {}, const torch::Tensor& mask = {},
+  torch::Tensor forward(torch::Tensor x, const torch::Tensor& positions = {},
+                        const torch::Tensor& mask = {},
                         KvCache* cache = nullptr);  // [B, T, D]
 
   KvCache make_cache(int64_t batch, int64_t capacity, torch::TensorOptions options) const;

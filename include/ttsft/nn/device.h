@@ -7,9 +7,9 @@
 
 namespace ttsft {
 
-// "auto" | "cpu" | "cuda" | "cuda:N". CUDA's libraries are opened on the first request for a CUDA device, so that a CPU
-// run neither needs nor loads them. UsageError when a device is asked for that is not there; "auto" falls back to the
-// CPU and says so in the log.
+// "auto" | "cpu" | "cuda" | "cuda:N". CUDA's libraries are opened on the first request for a CUDA
+// device, so that a CPU run neither needs nor loads them. UsageError when a device is asked for
+// that is not there; "auto" falls back to the CPU and says so in the log.
 torch::Device resolve_device(const std::string& name);
 
 // "auto" is fp32 on the CPU and bf16 on CUDA.

@@ -13,11 +13,13 @@ class KvCache {
     torch::Tensor k, v;  // [B, kv_heads, capacity, head_dim]
   };
 
-  KvCache(int64_t layers, int64_t batch, int64_t kv_heads, int64_t capacity, int64_t head_dim, torch::TensorOptions options);
+  KvCache(int64_t layers, int64_t batch, int64_t kv_heads, int64_t capacity, int64_t head_dim,
+          torch::TensorOptions options);
 
-  // Writes k and v [B, kv_heads, T, head_dim] behind the stored positions of one layer and returns views of all that
-  // layer now holds. The length counts up once per step, by advance().
-  std::pair<torch::Tensor, torch::Tensor> append(int64_t layer, const torch::Tensor& k, const torch::Tensor& v);
+  // Writes k and v [B, kv_heads, T, head_dim] behind the stored positions of one layer and returns
+  // views of all that layer now holds. The length counts up once per step, by advance().
+  std::pair<torch::Tensor, torch::Tensor> append(int64_t layer, const torch::Tensor& k,
+                                                 const torch::Tensor& v);
   void advance(int64_t positions) { length_ += positions; }
   void reset() { length_ = 0; }  // the buffers are reused
 

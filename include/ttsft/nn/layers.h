@@ -1,5 +1,6 @@
-// Small layers whose parameters start uninitialised: weights always come from a file, and initialising two billion
-// values that are overwritten a moment later takes longer than loading them.
+// Small layers whose parameters start uninitialised: weights always come from a file, and
+// initialising two billion values that are overwritten a moment later takes longer than loading
+// them.
 #pragma once
 
 #include <torch/torch.h>

@@ -12,8 +12,9 @@ namespace ttsft {
 
 // How the file stores the weight of y = x W^T.
 enum class LinearLayout {
-  kOutIn,     // [out, in], torch.nn.Linear; a fused q,k,v projection too (one A/B pair spans it, as in PEFT)
-  kInOut,     // [in, out], GPT-2's Conv1D (PEFT: fan_in_fan_out)
+  kOutIn,  // [out, in], torch.nn.Linear; a fused q,k,v projection too (one A/B pair spans it, as in
+           // PEFT)
+  kInOut,  // [in, out], GPT-2's Conv1D (PEFT: fan_in_fan_out)
 };
 
 // What a linear is for, so that lora.targets may name roles instead of upstream's spellings.
@@ -26,23 +27,26 @@ struct LinearOptions {
   LinearRole role = LinearRole::kOther;
 };
 
-// One adapter: y += scale * dropout(x) A^T B^T. A and B stay float32 (masters); they are cast to x's type in use.
+// One adapter: y += scale * dropout(x) A^T B^T. A and B stay float32 (masters); they are cast to
+// x's type in use.
 struct LoraSlot {
-  torch::Tensor A;        // [r, in]
-  torch::Tensor B;        // [out, r]
-  double scaling = 1.0;   // alpha / r or alpha / sqrt(r)
-  double scale = 1.0;     // user's lora_scale; 0 skips the adapter, bit for bit the base
+  torch::Tensor A;       // [r, in]
+  torch::Tensor B;       // [out, r]
+  double scaling = 1.0;  // alpha / r or alpha / sqrt(r)
+  double scale = 1.0;    // user's lora_scale; 0 skips the adapter, bit for bit the base
   double dropout = 0.0;
 };
 
 class LinearImpl : public torch::nn::Module {
  public:
   explicit LinearImpl(const LinearOptions& options);
-  LinearImpl(int64_t in, int64_t out, bool with_bias = false) : LinearImpl(LinearOptions{in, out, with_bias}) {}
+  LinearImpl(int64_t in, int64_t out, bool with_bias = false)
+      : LinearImpl(LinearOptions{in, out, with_bias}) {}
 
   torch::Tensor forward(const torch::Tensor& x);  // [..., in] -> [..., out]
 
-  // weight + scale * scaling * B A in [out, in], differentiable: for heads whose logits are never materialised.
+  // weight + scale * scaling * B A in [out, in], differentiable: for heads whose logits are never
+  // materialised.
   torch::Tensor effective_weight() const;
   // Folds the adapter into the weight (computed in float32) and drops the slot.
   void merge_lora();

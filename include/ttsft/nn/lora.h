@@ -22,24 +22,30 @@ struct AdapterSite {
 // Every Linear below the module, in registration order.
 std::vector<AdapterSite> adapter_sites(torch::nn::Module& module);
 
-// The sites that the targets name. Endings may be PEFT name endings or the roles "attention" and "mlp". UsageError when
-// nothing matches (known names listed) or when one of several endings matches nothing.
-std::vector<AdapterSite> select_sites(const std::vector<AdapterSite>& sites, const LoraTargets& targets);
+// The sites that the targets name. Endings may be PEFT name endings or the roles "attention" and
+// "mlp". UsageError when nothing matches (known names listed) or when one of several endings
+// matches nothing.
+std::vector<AdapterSite> select_sites(const std::vector<AdapterSite>& sites,
+                                      const LoraTargets& targets);
 
-// PEFT's own spelling of a selection: endings as given, roles replaced by the last names of the sites they stand for.
+// PEFT's own spelling of a selection: endings as given, roles replaced by the last names of the
+// sites they stand for.
 LoraTargets peft_targets(const std::vector<AdapterSite>& selected, const LoraTargets& targets);
 
 class LoraSet {
  public:
   // Fresh adapters as PEFT makes them: A uniform (kaiming, a = sqrt 5), B zero. seed decides A.
-  static LoraSet create(const std::vector<AdapterSite>& sites, const PeftConfig& config, torch::Device device, uint64_t seed);
-  // Adapters of a PEFT folder put on the module's sites. Strict: a tensor without a site, a pair without its half, a
-  // wrong shape, or a folder that matches nothing is a DataError that lists the names.
-  static LoraSet load(torch::nn::Module& module, const std::filesystem::path& folder, torch::Device device);
+  static LoraSet create(const std::vector<AdapterSite>& sites, const PeftConfig& config,
+                        torch::Device device, uint64_t seed);
+  // Adapters of a PEFT folder put on the module's sites. Strict: a tensor without a site, a pair
+  // without its half, a wrong shape, or a folder that matches nothing is a DataError that lists the
+  // names.
+  static LoraSet load(torch::nn::Module& module, const std::filesystem::path& folder,
+                      torch::Device device);
 
   void set_scale(double scale);
   void set_dropout(double dropout);  // of the adapters' input while training; also in config()
-  void merge();  // into the base weights; the set is empty afterwards
+  void merge();                      // into the base weights; the set is empty afterwards
   // PEFT tensor names with their float32 masters, sorted by name.
   std::vector<std::pair<std::string, torch::Tensor>> parameters() const;
   const std::vector<AdapterSite>& sites() const { return sites_; }

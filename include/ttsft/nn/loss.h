@@ -10,8 +10,8 @@ struct TokenLoss {
   torch::Tensor correct;  // [N], bool, argmax == target; undefined unless asked for
 };
 
-// -log softmax(hidden weight^T)[target] per row, in chunks of rows; the backward pass recomputes each chunk's logits, so
-// that memory is chunk x V and not N x V. Sums and softmax in float32.
+// -log softmax(hidden weight^T)[target] per row, in chunks of rows; the backward pass recomputes
+// each chunk's logits, so that memory is chunk x V and not N x V. Sums and softmax in float32.
 TokenLoss linear_cross_entropy(const torch::Tensor& hidden,   // [N, D]
                                const torch::Tensor& weight,   // [V, D]
                                const torch::Tensor& targets,  // [N], int64

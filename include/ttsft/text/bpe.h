@@ -1,5 +1,5 @@
-// Byte-level BPE of the GPT-2 family: special tokens cut out, Unicode NFC, a split pattern, bytes as letters, merges.
-// Exact to Hugging Face's tokenizers for Qwen2-type vocabularies.
+// Byte-level BPE of the GPT-2 family: special tokens cut out, Unicode NFC, a split pattern, bytes
+// as letters, merges. Exact to Hugging Face's tokenizers for Qwen2-type vocabularies.
 #pragma once
 
 #include <cstdint>
@@ -20,13 +20,16 @@ inline constexpr std::string_view kMistralSplitPattern =
 
 class Bpe {
  public:
-  // vocab.json, merges.txt and added_tokens_decoder of tokenizer_config.json in a folder. DataError names the file.
-  static Bpe from_folder(const std::filesystem::path& folder, std::string_view split_pattern = kQwen2SplitPattern);
+  // vocab.json, merges.txt and added_tokens_decoder of tokenizer_config.json in a folder. DataError
+  // names the file.
+  static Bpe from_folder(const std::filesystem::path& folder,
+                         std::string_view split_pattern = kQwen2SplitPattern);
   ~Bpe();
   Bpe(Bpe&&) noexcept;
   Bpe& operator=(Bpe&&) noexcept;
 
-  std::vector<int64_t> encode(std::string_view utf8) const;  // thread-safe; invalid UTF-8 is a DataError
+  std::vector<int64_t> encode(
+      std::string_view utf8) const;  // thread-safe; invalid UTF-8 is a DataError
   std::string decode(std::span<const int64_t> ids) const;
   int64_t id(std::string_view token) const;  // exact token (special or not), -1 when absent
   int64_t size() const;                      // highest id + 1

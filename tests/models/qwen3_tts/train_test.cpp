@@ -1,4 +1,5 @@
-// Eight optimizer steps against upstream's modules under PyTorch's AdamW: losses, gradient norms, trained weights.
+// Eight optimizer steps against upstream's modules under PyTorch's AdamW: losses, gradient norms,
+// trained weights.
 #include "ttsft/train/train.h"
 
 #include <gtest/gtest.h>
@@ -108,10 +109,10 @@ TEST_P(UpstreamTraining, LossesNormsAndWeightsAreUpstreams) {
   }
   const std::filesystem::path checkpoint = resolve_checkpoint(config_, "last").folder;
   const bool lora = GetParam() == "lora";
-  const SafetensorsReader written =
-      SafetensorsReader::open(checkpoint / (lora ? "adapter_model.safetensors" : "model.safetensors"));
-  const auto final_weights =
-      open_fixture(lora ? "expected/adapter_final.safetensors" : "expected/train_full_final.safetensors");
+  const SafetensorsReader written = SafetensorsReader::open(
+      checkpoint / (lora ? "adapter_model.safetensors" : "model.safetensors"));
+  const auto final_weights = open_fixture(lora ? "expected/adapter_final.safetensors"
+                                               : "expected/train_full_final.safetensors");
   for (const TensorView& view : final_weights->tensors()) {
     const size_t bracket = view.name.find('[');  // "name[a:b]" holds only those rows
     torch::Tensor value = copy_tensor(written.at(view.name.substr(0, bracket)));
