@@ -1,7 +1,7 @@
 // Qwen3-TTS behind the interface that the engines know.
 #include "ttsft/model/adapter.h"
 
-#include "models/qwen3_tts/fixture.h"
+#include "models/qwen3_tts/fixture_files.h"
 #include "models/qwen3_tts/options.h"
 #include "models/qwen3_tts/prep.h"
 #include "models/qwen3_tts/stage.h"

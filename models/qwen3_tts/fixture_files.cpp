@@ -1,4 +1,4 @@
-#include "models/qwen3_tts/fixture.h"
+#include "models/qwen3_tts/fixture_files.h"
 
 #include <cmath>
 #include <functional>

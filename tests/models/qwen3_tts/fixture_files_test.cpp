@@ -1,6 +1,6 @@
 // The fixture's list of names and shapes, which is written out from the specification, against the
 // modules and against the counts that upstream's classes have at release size.
-#include "models/qwen3_tts/fixture.h"
+#include "models/qwen3_tts/fixture_files.h"
 
 #include <gtest/gtest.h>
 
@@ -9,6 +9,7 @@
 #include "models/qwen3_tts/codec_decoder.h"
 #include "models/qwen3_tts/codec_encoder.h"
 #include "models/qwen3_tts/modules.h"
+#include "models/qwen3_tts/speaker_encoder.h"
 #include "tests/models/qwen3_tts/fixture.h"
 #include "tests/support/temporary_folder.h"
 #include "ttsft/io/atomic_file.h"
