@@ -129,4 +129,9 @@ std::vector<float> resample_sinc(std::span<const float> samples, int from, int t
   return out;
 }
 
+std::vector<float> at_rate(Audio audio, int sample_rate) {
+  if (audio.sample_rate == sample_rate) return std::move(audio.samples);
+  return resample_soxr(audio.samples, audio.sample_rate, sample_rate);
+}
+
 }  // namespace ttsft

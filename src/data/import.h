@@ -64,6 +64,10 @@ ImportedSet import_audio_folder(const std::filesystem::path& folder,
                                 const ImportDefaults& defaults);
 ImportedSet import_kaldi(const std::filesystem::path& folder, const ImportDefaults& defaults);
 
+ImportedSet import_cache(const std::filesystem::path& folder, const ImportDefaults& defaults);
+
+// .pt files in the folder itself.
+bool holds_cache(const std::filesystem::path& folder);
 // Audio in the folder itself or one level below: what import_audio_folder reads.
 bool holds_audio(const std::filesystem::path& folder);
 

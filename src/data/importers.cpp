@@ -15,8 +15,8 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 constexpr std::string_view kFormats =
-    "give an LJSpeech folder or metadata.csv, a folder of audio with .txt or .lab files, a .jsonl "
-    "or a Kaldi folder";
+    "give an LJSpeech folder or metadata.csv, a folder of audio with .txt or .lab files, a .jsonl, "
+    "a folder of .pt files or a Kaldi folder";
 
 }  // namespace
 
@@ -99,12 +99,14 @@ void ImportCollector::add(Utterance row) {
     row.reference_path = fs::absolute(defaults_.reference);
   }
   // Rows that upstream's tools prepared bring their codes; nothing reads their recordings any more.
-  const bool encoded = row.row.contains("audio_codes");
+  const bool encoded =
+      std::any_of(defaults_.encoded_keys.begin(), defaults_.encoded_keys.end(),
+                  [&row](const std::string& key) { return row.row.contains(key); });
   if (row.audio_path.empty() && (row.audio.empty() || !encoded)) {
     const std::string what = row.audio.empty() ? "no audio is named" : row.audio + " is not there";
     return reject(row.id, row.where, what, "audio_missing");
   }
-  if (trim(row.text).empty()) return reject(row.id, row.where, "no text", "text_empty");
+  if (trim(row.text).empty() && !encoded) return reject(row.id, row.where, "no text", "text_empty");
   if (!row.reference.empty() && row.reference_path.empty()) {
     return reject(row.id, row.where, "the reference " + row.reference + " is not there",
                   "audio_missing");
@@ -146,6 +148,7 @@ ImportedSet import_set(const fs::path& source, const ImportDefaults& defaults) {
     return import_ljspeech(source / "metadata.csv", defaults);
   if (fs::exists(source / "wav.scp")) return import_kaldi(source, defaults);
   if (holds_audio(source)) return import_audio_folder(source, defaults);
+  if (holds_cache(source)) return import_cache(source, defaults);
   throw DataError("no data set in this folder", source.string(), kFormats);
 }
 

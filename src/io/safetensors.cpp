@@ -288,18 +288,6 @@ SafetensorsReader SafetensorsReader::open(const std::filesystem::path& path) {
   return reader;
 }
 
-const TensorView* SafetensorsReader::find(std::string_view name) const {
-  const auto place =
-      std::lower_bound(tensors_.begin(), tensors_.end(), name,
-                       [](const TensorView& a, std::string_view b) { return a.name < b; });
-  return place != tensors_.end() && place->name == name ? &*place : nullptr;
-}
-
-const TensorView& SafetensorsReader::at(std::string_view name) const {
-  if (const TensorView* tensor = find(name)) return *tensor;
-  throw DataError("tensor '" + std::string(name) + "' is missing", path_.string());
-}
-
 void write_safetensors(const std::filesystem::path& file, const std::vector<TensorView>& tensors,
                        const std::map<std::string, std::string>& metadata) {
   for (const TensorView& tensor : tensors) {

@@ -1,5 +1,6 @@
 #include "ttsft/io/tensor_file.h"
 
+#include <algorithm>
 #include <array>
 
 #include "ttsft/core/error.h"
@@ -62,6 +63,50 @@ std::string shape_text(const Shape& shape) {
     text += std::to_string(dimension);
   }
   return text + "]";
+}
+
+namespace {
+
+bool by_name(const TensorView& view, std::string_view name) {
+  return view.name < name;
+}
+
+}  // namespace
+
+const TensorView* TensorFile::find(std::string_view name) const {
+  const auto place = std::lower_bound(tensors_.begin(), tensors_.end(), name, by_name);
+  return place != tensors_.end() && place->name == name ? &*place : nullptr;
+}
+
+const TensorView& TensorFile::at(std::string_view name) const {
+  if (const TensorView* view = find(name)) return *view;
+  throw DataError("tensor '" + std::string(name) + "' is missing", path_.string());
+}
+
+void TensorFile::sort() {
+  std::sort(tensors_.begin(), tensors_.end(),
+            [](const TensorView& a, const TensorView& b) { return a.name < b.name; });
+  const auto twice =
+      std::adjacent_find(tensors_.begin(), tensors_.end(),
+                         [](const TensorView& a, const TensorView& b) { return a.name == b.name; });
+  if (twice != tensors_.end())
+    throw DataError("tensor '" + twice->name + "' stands twice", path_.string());
+}
+
+DerivedTensors::DerivedTensors(std::shared_ptr<const TensorFile> source)
+    : source_(std::move(source)) {
+  path_ = source_->path();
+  metadata_ = source_->metadata();
+}
+
+void DerivedTensors::keep(const TensorView& view) {
+  tensors_.push_back(view);
+}
+
+void DerivedTensors::add(const std::string& name, DType dtype, const Shape& shape,
+                         std::vector<std::byte> bytes) {
+  computed_.push_back(std::make_unique<std::vector<std::byte>>(std::move(bytes)));
+  tensors_.push_back({name, dtype, shape, *computed_.back()});
 }
 
 }  // namespace ttsft

@@ -130,7 +130,9 @@ torch::Tensor DecoderStackImpl::forward(torch::Tensor x, const torch::Tensor& po
           ? positions
           : torch::arange(first, keys,
                           torch::TensorOptions().device(x.device()).dtype(torch::kInt64));
-  const Rope rope = make_rope(where, options_.block.head_dim, options_.rope_theta, x.scalar_type());
+  const RopeOptions rotation{options_.block.head_dim, options_.rope_theta, RopeLayout::kHalves,
+                             options_.rope_scaling};
+  const Rope rope = make_rope(where, rotation, x.scalar_type());
   AttentionContext context{&rope, mask, cache};
   // Plain causal attention starts at position 0; a window, or several positions behind a cache,
   // need a mask.

@@ -122,7 +122,7 @@ bool skipped(const std::string& name, const std::map<std::string, std::string>& 
   return false;
 }
 
-void check_names(const std::vector<Slot>& slots, const SafetensorsReader& file,
+void check_names(const std::vector<Slot>& slots, const TensorFile& file,
                  const LoadOptions& options) {
   std::vector<std::string> missing, unexpected, misshapen;
   std::set<std::string> wanted;
@@ -154,7 +154,7 @@ void check_names(const std::vector<Slot>& slots, const SafetensorsReader& file,
 
 }  // namespace
 
-void load_strict(torch::nn::Module& module, const std::shared_ptr<SafetensorsReader>& file,
+void load_strict(torch::nn::Module& module, const std::shared_ptr<const TensorFile>& file,
                  const LoadOptions& options) {
   const std::vector<Slot> slots = slots_of(module);
   check_names(slots, *file, options);
@@ -178,6 +178,51 @@ void load_strict(torch::nn::Module& module, const std::shared_ptr<SafetensorsRea
     }
     torch::Tensor(slot.tensor).set_data(value.to(options.device, target));
   }
+}
+
+namespace {
+
+struct NormNames {
+  const char *g, *v;
+};
+constexpr NormNames kNormNames[] = {
+    {".weight_g", ".weight_v"},
+    {".parametrizations.weight.original0", ".parametrizations.weight.original1"}};
+
+std::vector<std::byte> bytes_of(const torch::Tensor& tensor) {
+  const auto* data = static_cast<const std::byte*>(tensor.data_ptr());
+  return {data, data + tensor.nbytes()};
+}
+
+}  // namespace
+
+std::shared_ptr<const TensorFile> fold_weight_norm(const std::shared_ptr<const TensorFile>& file,
+                                                   const std::string& prefix) {
+  torch::NoGradGuard no_grad;
+  auto folded = std::make_shared<DerivedTensors>(file);
+  for (TensorView view : file->tensors()) {
+    if (!view.name.starts_with(prefix)) continue;
+    bool half = false;
+    for (const NormNames& names : kNormNames) {
+      if (view.name.ends_with(names.v)) half = true;
+      if (!view.name.ends_with(names.g)) continue;
+      half = true;
+      const std::string stem = view.name.substr(0, view.name.size() - std::strlen(names.g));
+      const TensorView& direction = file->at(stem + names.v);
+      const torch::Tensor v = copy_tensor(direction).to(torch::kFloat32);
+      Shape per_row(direction.shape.size(), 1);
+      per_row[0] = direction.shape.at(0);
+      const torch::Tensor g = copy_tensor(view).to(torch::kFloat32).view(per_row);
+      const torch::Tensor weight = at::_weight_norm(v, g, 0).contiguous();
+      folded->add(stem.substr(prefix.size()) + ".weight", DType::kF32, direction.shape,
+                  bytes_of(weight));
+    }
+    if (half) continue;
+    view.name.erase(0, prefix.size());
+    folded->keep(view);
+  }
+  folded->finish();
+  return folded;
 }
 
 }  // namespace ttsft

@@ -65,8 +65,9 @@ void ClipReader::read(Clip& clip) const {
   const Utterance& utterance = *clip.item.utterance;
   const bool with_audio = preparer_.needs_audio(utterance);
   try {
-    clip.key = keys_.key(utterance, with_audio);
-    if (const PreparedRow* row = reuse_(utterance.id, clip.key)) {
+    clip.key = keys_.key(utterance, with_audio, preparer_.content_hash(utterance));
+    const PreparedRow* row = reuse_(utterance.id, clip.key);
+    if (row && preparer_.intact(row->row)) {
       clip.reused = true;
       clip.item.seconds = row->seconds;
       clip.notes = row->notes;

@@ -12,13 +12,15 @@ ContentKeys::ContentKeys(const std::string& model, const std::string& fingerprin
   common_ = hasher.hex();
 }
 
-std::string ContentKeys::key(const Utterance& utterance, bool with_audio) const {
+std::string ContentKeys::key(const Utterance& utterance, bool with_audio,
+                             const std::string& content) const {
   Hasher hasher;
   hasher.add(common_).add(utterance.id).add(utterance.text).add(utterance.speaker);
   hasher.add(utterance.language).add(utterance.instruct).add(utterance.reference);
   // Every field of the source row goes into the prepared one, so every field counts.
   hasher.add(utterance.row.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
   hasher.add(utterance.reference_path.empty() ? "" : reference_hash(utterance.reference_path));
+  if (!content.empty()) hasher.add(content);
   hasher.add(with_audio ? hash_file(utterance.audio_path) : "");
   return hasher.hex();
 }

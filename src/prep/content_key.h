@@ -19,7 +19,8 @@ class ContentKeys {
   // Over the source row (its own codes and paths included), the fields that defaults filled in, the
   // bytes of the reference, and those of the recording when the row needs them. DataError: a file
   // cannot be read. Thread-safe.
-  std::string key(const Utterance& utterance, bool with_audio) const;
+  std::string key(const Utterance& utterance, bool with_audio,
+                  const std::string& content = {}) const;
 
  private:
   std::string reference_hash(const std::filesystem::path& file) const;

@@ -89,7 +89,8 @@ ordered_json PrepRun::run() {
 
 void PrepRun::import() {
   const DataConfig& data = config_.data;
-  source_ = import_set(data.source, {data.speaker, data.reference, data.instruct});
+  source_ = import_set(data.source,
+                       {data.speaker, data.reference, data.instruct, adapter_.encoded_keys()});
   log_info("source: ", data.source.string(), " (", source_.format, "), ", source_.utterances.size(),
            " usable rows");
   for (const RejectedRow& row : source_.rejected) report_.refuse(row);

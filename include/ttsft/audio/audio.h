@@ -37,6 +37,9 @@ std::vector<float> resample_soxr(std::span<const float> samples, int from, int t
 std::vector<float> resample_sinc(std::span<const float> samples, int from, int to,
                                  int lowpass_filter_width = 6, double rolloff = 0.99);
 
+// The samples at another rate by resample_soxr; as they are when it is theirs already.
+std::vector<float> at_rate(Audio audio, int sample_rate);
+
 enum class WavFormat { kPcm16, kPcm24, kFloat32 };
 WavFormat wav_format_from_name(
     const std::string& name);  // "pcm16" | "pcm24" | "float32", else UsageError

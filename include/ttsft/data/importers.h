@@ -14,6 +14,8 @@ struct ImportDefaults {
   std::string speaker;              // data.speaker
   std::filesystem::path reference;  // data.reference
   std::string instruct;             // data.instruct
+  // Fields that say that upstream's tools encoded the row: it needs neither recording nor text.
+  std::vector<std::string> encoded_keys = {"audio_codes"};
 };
 
 struct ImportedSet {
@@ -32,6 +34,8 @@ struct ImportedSet {
 //   JSONL      audio | audio_filepath | wav | path; text | transcript | sentence; id |
 //   utterance_id;
 //              speaker | spk; language; instruct; ref_audio | reference; other fields are kept
+//   torch cache  a folder of .pt files, one per clip, as upstream's trainers cache them: rows
+//              {"cache": file}
 //   Kaldi      a folder with wav.scp, text and optionally utt2spk; segments and commands are
 //   refused
 // Paths in a source: the working directory if the file is there, else the source's folder.

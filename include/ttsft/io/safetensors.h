@@ -17,25 +17,16 @@ class MappedFile;
 
 // One or several mapped files seen as one list of tensors. Every malformed header is a DataError
 // that names the file.
-class SafetensorsReader {
+class SafetensorsReader : public TensorFile {
  public:
   // A .safetensors file, a model.safetensors.index.json, or a folder that holds model.safetensors
   // or its index.
   static SafetensorsReader open(const std::filesystem::path& path);
 
-  const std::vector<TensorView>& tensors() const { return tensors_; }  // sorted by name
-  const TensorView* find(std::string_view name) const;                 // nullptr when absent
-  const TensorView& at(std::string_view name) const;  // throws DataError naming file and tensor
-  const std::map<std::string, std::string>& metadata() const { return metadata_; }
-  const std::filesystem::path& path() const { return path_; }
-
  private:
   void add_file(const std::filesystem::path& file);
 
-  std::filesystem::path path_;
   std::vector<std::shared_ptr<MappedFile>> files_;
-  std::vector<TensorView> tensors_;
-  std::map<std::string, std::string> metadata_;
 };
 
 // Writes under a temporary name and renames. Tensors keep the order given; names must be unique.

@@ -59,9 +59,15 @@ class ModelAdapter {
   virtual const ModelInfo& info() const = 0;
   virtual std::shared_ptr<Section> make_options() const = 0;  // the model's section of the run file
   virtual void preset(RunConfig& config) const = 0;  // its defaults for the common sections
+  // Options under which synth speaks in the very layout that train teaches. Nothing to do unless
+  // upstream uses its release in another one, which is then the default.
+  virtual void speak_as_trained(RunConfig& /*config*/) const {}
+  // Keys of a source row that say that upstream's tools encoded it already: such a row needs no
+  // recording.
+  virtual std::vector<std::string> encoded_keys() const { return {"audio_codes"}; }
 
   // "" when the folder is not a checkpoint of this model; else one line about it ("Qwen3-TTS 1.7B
-  // Base, 28 layers").
+  // Base, 28 layers"). DataError for a release of the family that is not taken, by its name.
   virtual std::string recognise(const std::filesystem::path& folder) const = 0;
 
   virtual std::unique_ptr<Preparer> make_preparer(const ModelContext& context) const = 0;

@@ -16,7 +16,7 @@ namespace ttsft {
 // One recording on its way through prep. The engine fills the first part, the adapter the rest.
 struct PrepItem {
   const Utterance* utterance = nullptr;
-  Audio audio;                 // mono, the file's own rate; empty when the row needs none
+  Audio audio;  // mono, the file's own rate; empty when the row needs none; released after load()
   std::vector<float> wave;     // load() leaves here what encode() wants (at the encoder's rate)
   nlohmann::ordered_json row;  // encode(): the row of the prepared set
   double seconds = 0;          // of audio
@@ -34,6 +34,13 @@ class Preparer {
   virtual AudioLimits limits() const = 0;
   // False when the row brings its own codes and only has to be checked.
   virtual bool needs_audio(const Utterance& utterance) const = 0;
+  // Hash of what the row refers to beside its recording (files that upstream's tools encoded): a
+  // part of the row's content key.
+  virtual std::string content_hash(const Utterance& /*utterance*/) const { return ""; }
+
+  // Whether the files that a row of an earlier run refers to are still there; without them it is
+  // made anew.
+  virtual bool intact(const nlohmann::ordered_json& /*row*/) const { return true; }
 
   // CPU work of one recording: resampling and the like. Called from several threads at once.
   virtual void load(PrepItem& item) const = 0;

@@ -85,6 +85,7 @@ struct StackOptions {
   BlockOptions block;
   int64_t layers = 0;
   double rope_theta = 10000;
+  std::optional<Llama3Scaling> rope_scaling;
 };
 
 class DecoderStackImpl : public torch::nn::Module {

@@ -42,7 +42,14 @@ struct LoadOptions {
 // missing, unexpected and misshapen names are listed together in one DataError that names the file.
 // Shapes are checked before anything moves. Same dtype on the CPU: parameters read the mapped file
 // without a copy; the module keeps the mapping alive.
-void load_strict(torch::nn::Module& module, const std::shared_ptr<SafetensorsReader>& file,
+void load_strict(torch::nn::Module& module, const std::shared_ptr<const TensorFile>& file,
                  const LoadOptions& options);
+
+// Convolutions and linears that upstream stores with weight normalisation (Salimans and Kingma
+// 2016) as one plain weight each: w = g v / ||v||, the norm over all dimensions but the first.
+// Takes X.weight_g / X.weight_v and X.parametrizations.weight.original0 / 1, gives X.weight; every
+// other tensor whose name starts with `prefix` passes through, and the prefix is taken off.
+std::shared_ptr<const TensorFile> fold_weight_norm(const std::shared_ptr<const TensorFile>& file,
+                                                   const std::string& prefix = "");
 
 }  // namespace ttsft
