@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "ttsft/core/strings.h"
+#include "ttsft/nn/rng.h"
 
 namespace ttsft {
 namespace {
@@ -32,11 +33,14 @@ std::map<std::string, int64_t> StepBatches::supervised() const {
   return tokens;
 }
 
-Feed::Feed(const Stage& stage, const Samples& samples, SamplerOptions options, int64_t accumulate)
+Feed::Feed(const Stage& stage, const Samples& samples, SamplerOptions options, int64_t accumulate,
+           Purpose purpose)
     : stage_(stage),
       samples_(samples),
       sampler_(lengths_of(samples), options),
-      accumulate_(accumulate) {}
+      accumulate_(accumulate),
+      seed_(options.seed),
+      purpose_(purpose) {}
 
 Feed::~Feed() {
   if (ahead_.valid()) ahead_.wait();
@@ -70,14 +74,19 @@ std::pair<std::vector<std::vector<int64_t>>, Position> Feed::rows(Position at) {
 
 std::future<StepBatches> Feed::start(Position at) {
   auto [groups, after] = rows(at);
-  return std::async(std::launch::async, [this, groups = std::move(groups), after = after] {
+  return std::async(std::launch::async, [this, at, groups = std::move(groups), after = after] {
     torch::NoGradGuard no_grad;
     StepBatches step;
     step.next = after;
+    int64_t number = at.batch;
     for (const auto& group : groups) {
       std::vector<const Sample*> chosen;
       for (const int64_t row : group) chosen.push_back(samples_[static_cast<size_t>(row)].get());
-      step.batches.push_back(stage_.collate(chosen));
+      const std::string purpose =
+          "batch " + std::to_string(at.epoch) + " " + std::to_string(number++);
+      step.batches.push_back(purpose_ == Purpose::kTraining
+                                 ? stage_.collate_training(chosen, derive_seed(seed_, purpose))
+                                 : stage_.collate(chosen));
     }
     return step;
   });

@@ -32,8 +32,11 @@ struct StepBatches {
 // left, and because losses are divided by the tokens of a step, it stays a mean over its tokens.
 class Feed {
  public:
-  // stage and samples must outlive the feed. Stage::collate is called on another thread.
-  Feed(const Stage& stage, const Samples& samples, SamplerOptions options, int64_t accumulate);
+  // For training: batches with the random choices of Stage::collate_training. For validation:
+  // plain ones. stage and samples must outlive the feed; batches are made on another thread.
+  enum class Purpose { kTraining, kValidation };
+  Feed(const Stage& stage, const Samples& samples, SamplerOptions options, int64_t accumulate,
+       Purpose purpose = Purpose::kTraining);
   ~Feed();
   Feed(const Feed&) = delete;
   Feed& operator=(const Feed&) = delete;
@@ -53,6 +56,8 @@ class Feed {
   const Samples& samples_;
   Sampler sampler_;
   int64_t accumulate_;
+  uint64_t seed_;
+  Purpose purpose_;
   Position position_;
   std::future<StepBatches> ahead_;
 };

@@ -127,8 +127,9 @@ ordered_json run_train(const RunConfig& config, const ModelAdapter& adapter,
   const TrainerState state = first_state(config, resume, fingerprint(set));
 
   const std::unique_ptr<Stage> stage = adapter.make_stage(context, base);
-  Trainee trainee = make_trainee(config, *stage, context.device,
-                                 resume ? resume->checkpoint : std::filesystem::path());
+  Trainee trainee =
+      make_trainee(config, *stage, context.device,
+                   resume ? resume->checkpoint : std::filesystem::path(), info.peft_task_type);
   const Samples train = read_samples(*stage, set.train);
   const Samples validation = read_samples(*stage, set.validation);
   Feed feed(*stage, train, sampler_options(config), config.train.accumulate);

@@ -14,8 +14,9 @@ namespace {
 namespace fs = std::filesystem;
 
 PeftConfig peft_config(const RunConfig& config, const std::vector<AdapterSite>& sites,
-                       const LoraTargets& targets) {
+                       const LoraTargets& targets, const std::string& task_type) {
   PeftConfig peft;
+  peft.task_type = task_type;
   peft.r = config.lora.rank;
   peft.lora_alpha = config.lora.alpha;
   peft.lora_dropout = config.lora.dropout;
@@ -56,12 +57,12 @@ void check_init(const RunConfig& config, const LoraSet& set,
 }
 
 LoraSet make_lora(const RunConfig& config, Stage& stage, torch::Device device,
-                  const fs::path& resume) {
+                  const fs::path& resume, const std::string& task_type) {
   const LoraTargets targets{config.lora.targets.endings, config.lora.targets.regex};
   const auto sites = select_sites(adapter_sites(stage.module()), targets);
   const bool initial = resume.empty() && !config.lora.init_from.empty();
   if (resume.empty() && !initial) {
-    return LoraSet::create(sites, peft_config(config, sites, targets), device,
+    return LoraSet::create(sites, peft_config(config, sites, targets, task_type), device,
                            derive_seed(static_cast<uint64_t>(config.seed), "lora_init"));
   }
   const fs::path& folder = initial ? config.lora.init_from : resume;
@@ -88,7 +89,7 @@ void Trainee::save(Stage& stage, const fs::path& folder) const {
 }
 
 Trainee make_trainee(const RunConfig& config, Stage& stage, torch::Device device,
-                     const fs::path& resume) {
+                     const fs::path& resume, const std::string& task_type) {
   Trainee trainee;
   for (auto& item : stage.module().named_parameters()) {
     item.value().requires_grad_(false);
@@ -96,7 +97,7 @@ Trainee make_trainee(const RunConfig& config, Stage& stage, torch::Device device
     trainee.model_bytes += static_cast<int64_t>(item.value().nbytes());
   }
   if (config.train.method == "lora") {
-    trainee.lora = make_lora(config, stage, device, resume);
+    trainee.lora = make_lora(config, stage, device, resume, task_type);
     for (const auto& [name, tensor] : trainee.lora->parameters()) trainee.weights.add(name, tensor);
     for (const AdapterSite& site : trainee.lora->sites()) trainee.sites.push_back(site.path);
     return trainee;

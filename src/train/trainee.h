@@ -29,6 +29,7 @@ struct Trainee {
 // UsageError: targets without a match, or an adapter in lora.init_from whose rank, alpha or rslora
 // the run file contradicts.
 Trainee make_trainee(const RunConfig& config, Stage& stage, torch::Device device,
-                     const std::filesystem::path& resume);
+                     const std::filesystem::path& resume,
+                     const std::string& task_type = "CAUSAL_LM");
 
 }  // namespace ttsft

@@ -245,7 +245,8 @@ void Trainer::validate(int64_t step) {
   torch::nn::Module& module = setup_.stage.module();
   module.eval();
   LossSums sums;
-  Feed feed(setup_.stage, setup_.validation, validation_order(setup_.config.train), 1);
+  Feed feed(setup_.stage, setup_.validation, validation_order(setup_.config.train), 1,
+            Feed::Purpose::kValidation);
   guarded(detail::concatenate("validation at step ", step), [&] {
     // Not inference mode: what a module caches here must serve the next training step too.
     torch::NoGradGuard no_grad;

@@ -30,6 +30,9 @@ struct ModelInfo {
   std::vector<std::string> stages;        // what can be trained: "lm", "flow"
   std::vector<std::string> lora_targets;  // default adapter sites
   std::vector<std::string> releases;      // checkpoints it takes
+  // What adapter_config.json calls the task: PEFT wraps a module of Hugging Face's causal language
+  // models by it. "": written as null, for modules of a model's own.
+  std::string peft_task_type = "CAUSAL_LM";
 };
 
 }  // namespace ttsft

@@ -63,6 +63,12 @@ class Stage {
   // A sample of random content for proofs that need no data (export's comparison of logits).
   virtual std::unique_ptr<Sample> random_sample(uint64_t seed) = 0;
   virtual std::unique_ptr<Batch> collate(std::span<const Sample* const> samples) const = 0;
+  // The same with what a model chooses at random while training (texts left out for classifier-free
+  // guidance). The seed decides, so that a resumed run chooses the same.
+  virtual std::unique_ptr<Batch> collate_training(std::span<const Sample* const> samples,
+                                                  uint64_t /*seed*/) const {
+    return collate(samples);
+  }
   virtual std::vector<LossTerm> loss(const Batch& batch, const LossRequest& request) = 0;
 
   // The outer language model's logits of the training forward, and of prefill plus single decoding
