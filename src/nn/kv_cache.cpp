@@ -25,4 +25,20 @@ std::pair<torch::Tensor, torch::Tensor> KvCache::append(int64_t layer, const tor
   return {stored.k.narrow(2, 0, length_ + positions), stored.v.narrow(2, 0, length_ + positions)};
 }
 
+void KvCache::reorder(const torch::Tensor& rows, int64_t first) {
+  const int64_t moved = length_ - first;
+  for (Layer& layer : layers_) {
+    for (torch::Tensor* stored : {&layer.k, &layer.v}) {
+      const torch::Tensor chosen = stored->narrow(2, first, moved).index_select(0, rows);
+      if (rows.size(0) != stored->size(0)) {
+        if (first != 0) throw std::logic_error("KvCache: more rows, but not all of what they hold");
+        std::vector<int64_t> shape = stored->sizes().vec();
+        shape[0] = rows.size(0);
+        *stored = torch::empty(shape, stored->options());
+      }
+      stored->narrow(2, first, moved).copy_(chosen);
+    }
+  }
+}
+
 }  // namespace ttsft

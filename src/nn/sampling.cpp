@@ -1,5 +1,6 @@
 #include "ttsft/nn/sampling.h"
 
+#include <algorithm>
 #include <limits>
 
 namespace ttsft {
@@ -7,27 +8,35 @@ namespace {
 
 constexpr double kDropped = -std::numeric_limits<double>::infinity();
 
-torch::Tensor keep_top_k(const torch::Tensor& scores, int64_t k) {
-  if (k <= 0 || k >= scores.size(-1)) return scores;
+torch::Tensor keep_top_k(const torch::Tensor& scores, int64_t k, int64_t min_keep) {
+  if (k <= 0) return scores;
+  k = std::max(k, min_keep);
+  if (k >= scores.size(-1)) return scores;
   const torch::Tensor least =
       std::get<0>(scores.topk(k, -1)).narrow(-1, k - 1, 1);  // [B, 1], the k-th largest
   return scores.masked_fill(scores < least, kDropped);
 }
 
 // Nucleus sampling (Holtzman et al. 2019), from the small end as Hugging Face does it: ascending
-// order, the prefix whose cumulative probability is at most 1 - p goes, the last entry stays.
-torch::Tensor keep_top_p(const torch::Tensor& scores, double p) {
+// order, the prefix whose cumulative probability is at most 1 - p goes, the last entries stay.
+torch::Tensor keep_top_p(const torch::Tensor& scores, double p, int64_t min_keep) {
   if (p >= 1.0) return scores;
   const auto [sorted, order] = scores.sort(-1, /*descending=*/false);
   torch::Tensor drop = sorted.softmax(-1).cumsum(-1) <= 1.0 - p;
-  drop.select(-1, drop.size(-1) - 1).fill_(false);
+  const int64_t kept = std::min(min_keep, drop.size(-1));
+  drop.narrow(-1, drop.size(-1) - kept, kept).fill_(false);
   return scores.masked_fill(torch::zeros_like(drop).scatter_(-1, order, drop), kDropped);
 }
 
-torch::Tensor keep_min_p(const torch::Tensor& scores, double p) {
+torch::Tensor keep_min_p(const torch::Tensor& scores, double p, int64_t min_keep) {
   if (p <= 0.0) return scores;
   const torch::Tensor probabilities = scores.softmax(-1);
-  return scores.masked_fill(probabilities < probabilities.amax(-1, true) * p, kDropped);
+  torch::Tensor drop = probabilities < probabilities.amax(-1, true) * p;
+  if (min_keep > 1) {
+    const auto best = std::get<1>(scores.topk(std::min(min_keep, scores.size(-1)), -1));
+    drop.scatter_(-1, best, false);
+  }
+  return scores.masked_fill(drop, kDropped);
 }
 
 }  // namespace
@@ -40,7 +49,10 @@ void apply_repetition_penalty(torch::Tensor& scores, const torch::Tensor& seen, 
 
 torch::Tensor filter_scores(torch::Tensor scores, const SamplingOptions& options) {
   scores = scores / options.temperature;
-  return keep_min_p(keep_top_p(keep_top_k(scores, options.top_k), options.top_p), options.min_p);
+  if (options.min_p_first) scores = keep_min_p(scores, options.min_p, options.min_keep);
+  scores = keep_top_k(scores, options.top_k, options.min_keep);
+  scores = keep_top_p(scores, options.top_p, options.min_keep);
+  return options.min_p_first ? scores : keep_min_p(scores, options.min_p, options.min_keep);
 }
 
 torch::Tensor pick_tokens(const torch::Tensor& scores, const SamplingOptions& options,

@@ -157,6 +157,29 @@ TEST(LinearCrossEntropy, LargeLogitsStayFinite) {
   expect_close(p.weight.grad(), p.grad_weight, 1e-3 * peak(p.grad_weight));
 }
 
+TEST(LinearCrossEntropy, AHeadWithABias) {
+  const Problem p;
+  const torch::Tensor bias = random({kVocabulary}, 6).requires_grad_(true);
+  const torch::Tensor h = p.hidden.detach().to(torch::kFloat64).requires_grad_(true);
+  const torch::Tensor w = p.weight.detach().to(torch::kFloat64).requires_grad_(true);
+  const torch::Tensor b = bias.detach().to(torch::kFloat64).requires_grad_(true);
+  const torch::Tensor logits = torch::mm(h, w.t()) + b;
+  const torch::Tensor wanted = torch::nn::functional::cross_entropy(
+      logits, p.targets, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kNone));
+  (wanted * p.upstream).sum().backward();
+  for (const int64_t chunk : {int64_t{7}, int64_t{4096}}) {
+    for (const torch::Tensor& leaf : {p.hidden, p.weight, bias})
+      torch::Tensor(leaf).mutable_grad() = torch::Tensor();
+    const TokenLoss loss = linear_cross_entropy(p.hidden, p.weight, bias, p.targets, true, chunk);
+    expect_close(loss.nll, wanted, 1e-5);
+    expect_equal(loss.correct, logits.argmax(1) == p.targets);
+    p.backward(loss);
+    expect_close(p.hidden.grad(), h.grad(), 1e-5);
+    expect_close(p.weight.grad(), w.grad(), 1e-5);
+    expect_close(bias.grad(), b.grad(), 1e-5);
+  }
+}
+
 TEST(LinearCrossEntropy, NoRows) {
   const torch::Tensor hidden = torch::empty({0, kWidth}).requires_grad_(true);
   const torch::Tensor weight = random({kVocabulary, kWidth}, 2).requires_grad_(true);

@@ -40,6 +40,23 @@ std::vector<torch::Generator> generators(const std::vector<uint64_t>& seeds) {
   return result;
 }
 
+TEST(Filters, KeepAsManyAsABeamNeeds) {
+  SamplingOptions options;
+  options.min_keep = 2;
+  options.top_k = 1;
+  EXPECT_EQ(kept(example(), options), "0 2");
+  options = {};
+  options.min_keep = 2;
+  options.top_p = 0.1;
+  EXPECT_EQ(kept(example(), options), "0 2");
+  options = {};
+  options.min_keep = 3;
+  options.min_p = 0.9;
+  EXPECT_EQ(kept(example(), options), "0 2 3");
+  options.min_keep = 9;  // more than there are
+  EXPECT_EQ(kept(example(), options), "0 1 2 3");
+}
+
 TEST(RepetitionPenalty, MakesSeenTokensLessLikely) {
   torch::Tensor scores =
       torch::tensor({{2.0f, -2.0f, 3.0f, 0.0f, kDropped}, {1.0f, 1.0f, 1.0f, 1.0f, 1.0f}});

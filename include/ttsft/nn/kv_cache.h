@@ -22,6 +22,10 @@ class KvCache {
                                                  const torch::Tensor& v);
   void advance(int64_t positions) { length_ += positions; }
   void reset() { length_ = 0; }  // the buffers are reused
+  // Row i goes on from what row rows[i] holds: the beams of a search change places, or multiply
+  // when there are more rows than before. Positions before `first` are known to be equal in the
+  // rows that change places and stay where they are; with another number of rows it must be 0.
+  void reorder(const torch::Tensor& rows, int64_t first = 0);  // [B'], int64
 
   int64_t length() const { return length_; }
   int64_t capacity() const { return capacity_; }

@@ -17,4 +17,9 @@ TokenLoss linear_cross_entropy(const torch::Tensor& hidden,   // [N, D]
                                const torch::Tensor& targets,  // [N], int64
                                bool want_correct = false, int64_t chunk = 4096);
 
+// The same for a head with a bias [V]: softmax(hidden weight^T + bias).
+TokenLoss linear_cross_entropy(const torch::Tensor& hidden, const torch::Tensor& weight,
+                               const torch::Tensor& bias, const torch::Tensor& targets,
+                               bool want_correct = false, int64_t chunk = 4096);
+
 }  // namespace ttsft
