@@ -1,0 +1,140 @@
+// Chatterbox behind the interface that the engines know.
+#include "ttsft/model/adapter.h"
+
+#include "models/chatterbox/fixture_files.h"
+#include "models/chatterbox/options.h"
+#include "models/chatterbox/prep.h"
+#include "models/chatterbox/stage.h"
+#include "models/chatterbox/synth.h"
+#include "models/chatterbox/weights.h"
+#include "ttsft/core/error.h"
+#include "ttsft/core/log.h"
+#include "ttsft/nn/lora.h"
+
+namespace ttsft::chatterbox {
+namespace {
+
+Options& options_of(RunConfig& config) {
+  return static_cast<Options&>(*config.model_options);
+}
+
+class ChatterboxAdapter : public ModelAdapter {
+ public:
+  const ModelInfo& info() const override {
+    static const ModelInfo info = [] {
+      ModelInfo i;
+      i.name = "chatterbox";
+      i.folder = "chatterbox";
+      i.title = "Chatterbox English";
+      i.paradigm =
+          "autoregressive Llama over S3 speech codes, flow matching to a mel spectrogram, HiFT "
+          "vocoder";
+      i.rates = {kTokenizerRate, kOutputRate, kTokenizerRate, kCodesPerSecond};
+      i.license = {"MIT", true, ""};
+      i.stages = {"lm"};
+      i.lora_targets = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
+                        "gate_proj", "up_proj", "down_proj"};
+      i.releases = {"ResembleAI/chatterbox (English)"};
+      i.peft_task_type = "";  // T3 is no causal language model of Hugging Face
+      return i;
+    }();
+    return info;
+  }
+
+  std::shared_ptr<Section> make_options() const override { return std::make_shared<Options>(); }
+
+  void preset(RunConfig& config) const override {
+    config.lora.targets.endings = info().lora_targets;
+    config.lora.rank = 16;
+    config.lora.alpha = 32;
+    config.train.optimizer.learning_rate = 5e-5;
+    config.synth.temperature = 0.8;
+    config.synth.top_k = 0;
+    config.synth.top_p = 1.0;
+    config.synth.min_p = 0.05;
+    config.synth.repetition_penalty = 1.2;
+    config.synth.max_frames = 1000;
+  }
+
+  // Upstream feeds two start tokens and guides with a branch that nobody trains.
+  void speak_as_trained(RunConfig& config) const override {
+    options_of(config).bos = "one";
+    options_of(config).cfg_weight = 0;
+  }
+
+  std::vector<std::string> encoded_keys() const override { return {"cache"}; }
+
+  std::string recognise(const std::filesystem::path& folder) const override {
+    if (const std::string other = other_release(folder); !other.empty())
+      throw DataError(other + " is not supported", folder.string(),
+                      "take the English release: t3_cfg, s3gen and ve.safetensors, tokenizer.json");
+    try {
+      const Config c = read_config(folder);
+      return info().title + ": T3 of " + std::to_string(c.t3.num_hidden_layers) + " layers of " +
+             std::to_string(c.t3.hidden_size) + ", " + std::to_string(c.t3.text_vocab) +
+             " text ids, " + std::to_string(c.t3.speech_vocab) + " speech ids" +
+             (std::filesystem::exists(folder / kVoiceFile) ? ", a built-in voice" : "");
+    } catch (const Error&) {
+      return "";
+    }
+  }
+
+  std::unique_ptr<Preparer> make_preparer(const ModelContext& context) const override {
+    return std::make_unique<SpeechPreparer>(context);
+  }
+
+  std::unique_ptr<Stage> make_stage(const ModelContext& context,
+                                    const CheckpointRef& checkpoint) const override {
+    if (context.config.train.stage != "lm")
+      throw UsageError("Chatterbox has no stage '" + context.config.train.stage + "'",
+                       "train.stage", "use lm");
+    return std::make_unique<LmStage>(context, checkpoint);
+  }
+
+  std::unique_ptr<Synthesizer> make_synthesizer(const ModelContext& context,
+                                                const CheckpointRef& checkpoint,
+                                                double lora_scale) const override {
+    return std::make_unique<SpeechSynthesizer>(context, checkpoint, lora_scale);
+  }
+
+  void export_checkpoint(const ModelContext& context, const CheckpointRef& checkpoint,
+                         double lora_scale, const std::filesystem::path& out) const override;
+
+  std::vector<FixtureFile> fixture(FixtureSize size) const override { return fixture_files(size); }
+};
+
+void ChatterboxAdapter::export_checkpoint(const ModelContext& context,
+                                          const CheckpointRef& checkpoint, double lora_scale,
+                                          const std::filesystem::path& out) const {
+  c10::InferenceMode inference;
+  const bool adapted = checkpoint.kind == CheckpointKind::kAdapter;
+  const std::filesystem::path base = adapted ? context.config.checkpoint : checkpoint.folder;
+  const Config config = read_config(base);
+  std::map<std::string, torch::Tensor> changed;
+  if (adapted) {
+    // Merged in float32 whatever the precision of the run.
+    T3 t3 = load_t3(base, config.t3, context.device, torch::kFloat32);
+    LoraSet adapter = LoraSet::load(*t3, checkpoint.folder, context.device);
+    adapter.set_scale(lora_scale);
+    const std::vector<AdapterSite> sites = adapter.sites();
+    adapter.merge();
+    for (const AdapterSite& site : sites)
+      changed[site.path + ".weight"] = site.linear->weight.to(torch::kCPU);
+  }
+  write_checkpoint(base, out, changed);
+  try {
+    const Voice voice = resolve_voice(context, checkpoint, config);
+    const auto& options = static_cast<const Options&>(*context.config.model_options);
+    write_voice(out / kVoiceFile, voice, options.exaggeration);
+  } catch (const UsageError&) {
+    log_warning("the exported checkpoint has no conds.pt: whoever uses it must name a recording");
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<ModelAdapter> make_adapter() {
+  return std::make_unique<ChatterboxAdapter>();
+}
+
+}  // namespace ttsft::chatterbox

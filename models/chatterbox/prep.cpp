@@ -1,0 +1,217 @@
+#include "models/chatterbox/prep.h"
+
+#include <algorithm>
+#include <set>
+
+#include "models/chatterbox/length_report.h"
+#include "ttsft/core/error.h"
+#include "ttsft/core/hash.h"
+#include "ttsft/core/log.h"
+
+namespace ttsft::chatterbox {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Changes when the same input would give another row.
+constexpr const char* kFormat = "chatterbox clip 1";
+
+constexpr int64_t kOwnPromptSamples = 3 * kTokenizerRate;    // zero-padded to this
+constexpr int64_t kOtherPromptSamples = 6 * kTokenizerRate;  // as inference cuts a reference
+constexpr int64_t kMostCodes = 1000;                         // what inference generates at most
+constexpr double kMostUnknown = 0.05;                        // share of [UNK] in a text
+
+torch::Tensor as_tensor(const std::vector<float>& wave) {
+  return torch::from_blob(const_cast<float*>(wave.data()), {static_cast<int64_t>(wave.size())});
+}
+
+// The first `samples` of a wave; with `pad` exactly so many.
+torch::Tensor head(const torch::Tensor& wave, int64_t samples, bool pad) {
+  const torch::Tensor cut = wave.narrow(0, 0, std::min(wave.size(0), samples));
+  return pad ? torch::constant_pad_nd(cut, {0, samples - cut.size(0)}) : cut;
+}
+
+}  // namespace
+
+SpeechPreparer::SpeechPreparer(const ModelContext& context)
+    : run_(context.config),
+      options_(static_cast<const Options&>(*run_.model_options)),
+      config_(read_config(run_.checkpoint)),
+      text_(run_.checkpoint),
+      device_(context.device),
+      voices_(run_.checkpoint, config_, device_) {
+  if (text_.size() > config_.t3.text_vocab)
+    throw DataError("tokenizer.json has " + std::to_string(text_.size()) + " ids and text_emb " +
+                        std::to_string(config_.t3.text_vocab) + " rows",
+                    run_.checkpoint.string(), "take both from one release");
+  Hasher hasher;
+  hasher.add(kFormat).add(hash_file(run_.checkpoint / "tokenizer.json"));
+  for (const char* stem : {"s3gen", "ve"})
+    hasher.add(hash_file(open_weights(run_.checkpoint, stem)->path()));
+  fingerprint_ = hasher.hex();
+}
+
+AudioLimits SpeechPreparer::limits() const {
+  AudioLimits limits;
+  limits.sample_rate = kTokenizerRate;
+  limits.min_seconds = 0.48;  // 12 codes
+  limits.max_seconds = kMostCodes / kCodesPerSecond;
+  return limits;
+}
+
+int64_t SpeechPreparer::batch_budget() const {
+  return (device_.is_cuda() ? 600 : 60) * kTokenizerRate;
+}
+
+std::string SpeechPreparer::content_hash(const Utterance& utterance) const {
+  return needs_audio(utterance) ? "" : hash_file(utterance.row["cache"].get<std::string>());
+}
+
+bool SpeechPreparer::intact(const nlohmann::ordered_json& row) const {
+  const auto there = [&](const char* key) {
+    return row.contains(key) && row[key].is_string() &&
+           fs::exists(run_.data.prepared / row[key].get<std::string>());
+  };
+  return there("clip") && (!options_.write_cache || there("torch_cache"));
+}
+
+void SpeechPreparer::load(PrepItem& item) const {
+  if (!needs_audio(*item.utterance)) return;
+  // Refuses what train could not use before the encoder spends time on it.
+  const std::vector<int64_t> ids = text_.encode(item.utterance->text);
+  if (static_cast<int64_t>(ids.size()) > config_.t3.max_text_tokens)
+    throw DataError("the text has " + std::to_string(ids.size()) + " tokens, " +
+                        std::to_string(config_.t3.max_text_tokens) + " are possible",
+                    item.utterance->where, "cut the clip at a sentence end");
+  if (const double unknown = text_.unknown_share(ids); unknown > kMostUnknown)
+    throw DataError(
+        std::to_string(static_cast<int>(100 * unknown + 0.5)) +
+            " % of the text's tokens are [UNK]: the tokenizer does not know its letters",
+        item.utterance->where, "write it in the letters of English");
+  item.wave = at_rate(std::move(item.audio), kTokenizerRate);
+}
+
+std::vector<PreparedClip> SpeechPreparer::encode_audio(std::span<PrepItem* const> items) {
+  std::vector<torch::Tensor> waves, jobs;
+  for (const PrepItem* item : items) waves.push_back(as_tensor(item->wave).to(device_));
+  // One run for all that the tokenizer has to hear: whole clips, their padded first 3 s, and the
+  // first 6 s of those that are longer.
+  std::vector<size_t> prompt_job(items.size()), long_job(items.size(), 0);
+  jobs = waves;
+  for (size_t i = 0; i < waves.size(); ++i) {
+    prompt_job[i] = jobs.size();
+    jobs.push_back(head(waves[i], kOwnPromptSamples, /*pad=*/true));
+    if (waves[i].size(0) <= kOtherPromptSamples) continue;
+    long_job[i] = jobs.size();
+    jobs.push_back(head(waves[i], kOtherPromptSamples, /*pad=*/false));
+  }
+  const std::vector<torch::Tensor> codes = voices_.tokenizer()->encode(jobs);
+  const std::vector<torch::Tensor> speakers = voices_.voice_encoder()->embed(waves);
+  std::vector<PreparedClip> clips;
+  for (size_t i = 0; i < items.size(); ++i) {
+    const std::vector<int64_t> ids = text_.encode(items[i]->utterance->text);
+    const torch::Tensor& lent = codes[long_job[i] ? long_job[i] : i];
+    const int64_t kept = std::min(lent.size(0), config_.t3.speech_cond_prompt_len);
+    clips.push_back({codes[i].to(torch::kCPU), torch::tensor(ids, torch::kInt64),
+                     speakers[i].to(torch::kCPU), codes[prompt_job[i]].to(torch::kCPU),
+                     lent.narrow(0, 0, kept).to(torch::kCPU).contiguous()});
+  }
+  return clips;
+}
+
+void SpeechPreparer::encode(std::span<PrepItem*> batch) {
+  c10::InferenceMode inference;
+  std::vector<PrepItem*> audible;
+  for (PrepItem* item : batch) {
+    if (needs_audio(*item->utterance)) {
+      audible.push_back(item);
+    } else {
+      store(*item, read_cache(item->utterance->row["cache"].get<std::string>(), config_.t3));
+    }
+  }
+  if (audible.empty()) return;
+  const std::vector<PreparedClip> clips = encode_audio(audible);
+  for (size_t i = 0; i < audible.size(); ++i) store(*audible[i], clips[i]);
+}
+
+void SpeechPreparer::store(PrepItem& item, const PreparedClip& clip) const {
+  const Utterance& utterance = *item.utterance;
+  if (clip.speech_codes.size(0) > kMostCodes) {
+    item.refused = std::to_string(clip.speech_codes.size(0)) + " codes, inference stops at " +
+                   std::to_string(kMostCodes) + " (40 s): cut the recording";
+    return;
+  }
+  try {
+    check_clip(clip, config_.t3, utterance.where);
+  } catch (const DataError& error) {
+    item.refused = error.what();
+    return;
+  }
+  write_clip(run_.data.prepared / clip_file(utterance.id), clip);
+  item.seconds = static_cast<double>(clip.speech_codes.size(0)) / kCodesPerSecond;
+  item.row = utterance.row;
+  if (!utterance.speaker.empty()) item.row["speaker"] = utterance.speaker;
+  item.row["clip"] = clip_file(utterance.id).string();
+  if (options_.write_cache) {
+    write_cache(run_.data.prepared / cache_file(utterance.id), clip);
+    item.row["torch_cache"] = cache_file(utterance.id).string();
+  }
+  // What the losses will be taken over: a clip without labels never gets here.
+  item.row["labels"] = {{"text", clip.text_ids.size(0) + 1},
+                        {"speech", clip.speech_codes.size(0) + 1}};
+}
+
+// The recording that the voice of the set is made of: the longest one of at most 10 s, of
+// data.speaker where that is a name of the set. "" when no row has a recording.
+std::string SpeechPreparer::choose_voice(const std::vector<Utterance>& rows) const {
+  const bool named = std::any_of(rows.begin(), rows.end(), [this](const Utterance& row) {
+    return row.speaker == run_.data.speaker;
+  });
+  constexpr int64_t kEnough = 250;  // 10 s, all that the decoder hears of a reference
+  int64_t best = -1;
+  std::string chosen;
+  for (const Utterance& row : rows) {
+    if (row.audio_path.empty() || (named && row.speaker != run_.data.speaker)) continue;
+    const int64_t codes = clip_lengths(run_.data.prepared / clip_file(row.id)).codes;
+    const int64_t merit = codes <= kEnough ? codes : 2 * kEnough - codes;
+    if (merit <= best && !chosen.empty()) continue;
+    best = merit;
+    chosen = row.audio_path.string();
+  }
+  return chosen;
+}
+
+nlohmann::ordered_json SpeechPreparer::finish(const std::vector<Utterance>& rows,
+                                              const fs::path& folder) {
+  c10::InferenceMode inference;
+  SpeakerClips speakers;
+  for (const Utterance& row : rows) speakers[row.speaker].push_back(row.id);
+  write_speakers(folder / "speakers.json", speakers);
+  nlohmann::ordered_json described = {{"speakers", nlohmann::ordered_json::object()}};
+  for (const auto& [name, clips] : speakers)
+    described["speakers"][name] = {{"clips", clips.size()}};
+  described["labels"] = report_lengths(rows, folder);
+
+  if (options_.condition.kind == ConditionChoice::Kind::kFile) {
+    const fs::path& recording = options_.condition.file;
+    write_condition(folder / "condition.safetensors", voices_.condition(recording),
+                    hash_file(recording));
+    described["condition"] = recording.string();
+  } else if (options_.condition.kind == ConditionChoice::Kind::kOther) {
+    for (const auto& [name, clips] : speakers) {
+      if (clips.size() == 1)
+        log_warning("speaker '", name, "' has one clip: it can only be conditioned on itself");
+    }
+  }
+  const std::string voice =
+      run_.data.reference.empty() ? choose_voice(rows) : run_.data.reference.string();
+  if (!voice.empty()) {
+    write_voice(folder / kVoiceFile, voices_.make(voice), options_.exaggeration);
+    described["voice"] = voice;
+  } else {
+    log_warning("no recording to make the voice of: checkpoints keep the release's conds.pt");
+  }
+  return described;
+}
+
+}  // namespace ttsft::chatterbox

@@ -1,0 +1,179 @@
+#include "models/chatterbox/stage.h"
+
+#include "models/chatterbox/text.h"
+#include "models/chatterbox/voice.h"
+#include "models/chatterbox/weights.h"
+#include "ttsft/core/error.h"
+#include "ttsft/core/log.h"
+#include "ttsft/io/atomic_file.h"
+#include "ttsft/nn/rng.h"
+
+namespace ttsft::chatterbox {
+namespace {
+
+const SpeechSample& speech(const Sample& sample) {
+  return static_cast<const SpeechSample&>(sample);
+}
+const SpeechBatch& speech(const Batch& batch) {
+  return static_cast<const SpeechBatch&>(batch);
+}
+
+std::vector<const SpeechSample*> speech_rows(std::span<const Sample* const> samples) {
+  std::vector<const SpeechSample*> rows;
+  for (const Sample* sample : samples) rows.push_back(&speech(*sample));
+  return rows;
+}
+
+torch::Tensor framed(int64_t start, const torch::Tensor& ids, int64_t stop) {
+  return torch::cat({torch::full({1}, start, torch::kInt64), ids.to(torch::kInt64),
+                     torch::full({1}, stop, torch::kInt64)});
+}
+
+}  // namespace
+
+LmStage::LmStage(const ModelContext& context, const CheckpointRef& checkpoint)
+    : run_(context.config),
+      options_(static_cast<const Options&>(*context.config.model_options)),
+      folder_(checkpoint.folder),
+      config_(read_config(folder_)),
+      objective_(config_.t3, options_),
+      device_(context.device) {
+  const TextFrontend text(folder_);
+  start_text_ = text.start();
+  stop_text_ = text.stop();
+  t3_ = load_t3(folder_, config_.t3, device_, context.dtype);
+  if (run_.train.activation_checkpointing) t3_->tfmr->set_activation_checkpointing(true);
+}
+
+Condition LmStage::condition_of(const PreparedRow& row, const PreparedClip& clip) {
+  const std::filesystem::path& prepared = run_.data.prepared;
+  const auto own = [&clip] { return Condition{clip.speaker_emb, clip.prompt_tokens}; };
+  if (options_.condition.kind == ConditionChoice::Kind::kSelf) return own();
+  if (options_.condition.kind == ConditionChoice::Kind::kFile) {
+    if (!given_)
+      given_ = read_condition(prepared / "condition.safetensors", options_.condition.file);
+    return *given_;
+  }
+  if (!speakers_) speakers_ = read_speakers(prepared / "speakers.json");
+  const std::string speaker = row.row.value("speaker", run_.data.speaker);
+  const std::string other =
+      choose_other((*speakers_)[speaker], row.id, static_cast<uint64_t>(run_.seed));
+  if (other.empty()) {
+    if (lonely_.insert(speaker).second)
+      log_warning("speaker '", speaker,
+                  "' has no second clip: its clip is conditioned on its own first 3 s");
+    return own();
+  }
+  const PreparedClip lender = read_clip(prepared / clip_file(other));
+  check_clip(lender, config_.t3, "utterance " + other);
+  return {lender.speaker_emb, lender.cond_prompt_speech_tokens};
+}
+
+std::unique_ptr<Sample> LmStage::read(const PreparedRow& row) {
+  const PreparedClip clip = read_clip(run_.data.prepared / clip_file(row.id));
+  check_clip(clip, config_.t3, "utterance " + row.id);
+  auto sample = std::make_unique<SpeechSample>();
+  sample->id = row.id;
+  sample->text = framed(start_text_, clip.text_ids, stop_text_);
+  sample->speech = framed(kStartSpeech, clip.speech_codes, kStopSpeech);
+  sample->condition = condition_of(row, clip);
+  sample->length = objective_.length(*sample);
+  return sample;
+}
+
+std::unique_ptr<Sample> LmStage::random_sample(uint64_t seed) {
+  constexpr int64_t kCodes = 24, kText = 12;
+  torch::Generator generator = make_generator(torch::kCPU, derive_seed(seed, "random sample"));
+  const auto ids = [&](int64_t below, int64_t count) {
+    return torch::randint(0, below, {count}, generator,
+                          torch::TensorOptions().dtype(torch::kInt64));
+  };
+  auto sample = std::make_unique<SpeechSample>();
+  sample->id = "random";
+  sample->text = framed(start_text_, ids(config_.t3.text_vocab, kText), stop_text_);
+  sample->speech = framed(kStartSpeech, ids(kSpeechCodes, kCodes), kStopSpeech);
+  sample->condition.prompt = ids(kSpeechCodes, config_.t3.speech_cond_prompt_len);
+  const torch::Tensor speaker =
+      torch::rand({config_.t3.speaker_embed_size}, generator, torch::TensorOptions());
+  sample->condition.speaker = speaker / speaker.norm();
+  sample->length = objective_.length(*sample);
+  return sample;
+}
+
+std::unique_ptr<Batch> LmStage::collate(std::span<const Sample* const> samples) const {
+  return std::make_unique<SpeechBatch>(objective_.collate(speech_rows(samples)));
+}
+
+std::unique_ptr<Batch> LmStage::collate_training(std::span<const Sample* const> samples,
+                                                 uint64_t seed) const {
+  if (options_.text_drop <= 0) return collate(samples);
+  torch::Generator generator = make_generator(torch::kCPU, derive_seed(seed, "text drop"));
+  const torch::Tensor draws =
+      torch::rand({static_cast<int64_t>(samples.size())}, generator, torch::TensorOptions());
+  std::vector<bool> hidden;
+  for (int64_t i = 0; i < draws.size(0); ++i)
+    hidden.push_back(draws[i].item<double>() < options_.text_drop);
+  return std::make_unique<SpeechBatch>(objective_.collate(speech_rows(samples), hidden));
+}
+
+std::vector<LossTerm> LmStage::loss(const Batch& batch, const LossRequest& request) {
+  return objective_.loss(t3_, speech(batch).to(device_), request.accuracy);
+}
+
+Probe LmStage::train_probe(const Sample& sample) {
+  torch::NoGradGuard no_grad;
+  const SpeechSample* row = &speech(sample);
+  const SpeechBatch batch = objective_.collate(std::span(&row, 1)).to(device_);
+  torch::Tensor hidden = t3_->tfmr->forward(objective_.embed(t3_, batch)).squeeze(0);  // [T, D]
+  hidden = t3_->tfmr->norm(hidden.index_select(0, batch.speech.label_position));
+  return {t3_->speech_head(hidden).to(torch::kFloat32), batch.speech.label};
+}
+
+Probe LmStage::decode_probe(const Sample& sample) {
+  torch::NoGradGuard no_grad;
+  const SpeechSample* row = &speech(sample);
+  const SpeechBatch batch = objective_.collate(std::span(&row, 1)).to(device_);
+  const torch::Tensor inputs = objective_.embed(t3_, batch);  // [1, T, D]
+  const int64_t codes = row->speech.size(0) - 2, prompt = inputs.size(1) - codes;
+  KvCache cache = t3_->tfmr->make_cache(1, inputs.size(1), inputs.options());
+  std::vector<torch::Tensor> logits;
+  torch::Tensor hidden = t3_->tfmr->forward(inputs.narrow(1, 0, prompt), {}, {}, &cache);
+  for (int64_t i = 0;; ++i) {
+    const torch::Tensor last = t3_->tfmr->norm(hidden.select(1, hidden.size(1) - 1));  // [1, D]
+    logits.push_back(t3_->speech_head(last).to(torch::kFloat32));
+    if (i == codes) break;
+    hidden = t3_->tfmr->forward(inputs.narrow(1, prompt + i, 1), {}, {}, &cache);
+  }
+  return {torch::cat(logits), batch.speech.label};
+}
+
+torch::Tensor LmStage::target_codes(const Sample& sample) const {
+  const torch::Tensor& codes = speech(sample).speech;
+  return codes.narrow(0, 1, codes.size(0) - 2);
+}
+
+// The voice that prep made of the speaker, so that a checkpoint speaks with it by itself; a set
+// without recordings has none, and the release's stays.
+void LmStage::save_voice(const std::filesystem::path& folder) const {
+  for (const std::filesystem::path& source : {run_.data.prepared, folder_}) {
+    const std::filesystem::path file = source / kVoiceFile;
+    if (!std::filesystem::exists(file)) continue;
+    write_voice(folder / kVoiceFile, read_voice(file), options_.exaggeration);
+    return;
+  }
+}
+
+void LmStage::save_beside_adapter(const std::filesystem::path& folder) {
+  save_voice(folder);
+}
+
+void LmStage::save_full(const std::filesystem::path& folder,
+                        const std::map<std::string, torch::Tensor>& weights) {
+  std::map<std::string, torch::Tensor> changed;
+  for (const auto& item : t3_->named_parameters()) changed[item.key()] = item.value();
+  for (const auto& [name, value] : weights) changed[name] = value;
+  write_checkpoint(folder_, folder, changed);
+  save_voice(folder);
+}
+
+}  // namespace ttsft::chatterbox

@@ -1,0 +1,137 @@
+#include "models/chatterbox/synth.h"
+
+#include "models/chatterbox/weights.h"
+#include "ttsft/core/error.h"
+#include "ttsft/core/log.h"
+#include "ttsft/nn/lora.h"
+#include "ttsft/nn/rng.h"
+#include "ttsft/text/split.h"
+
+namespace ttsft::chatterbox {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path base_folder(const RunConfig& run, const CheckpointRef& checkpoint) {
+  return checkpoint.kind == CheckpointKind::kAdapter ? run.checkpoint : checkpoint.folder;
+}
+
+// The recorded draws that `--noise` gave.
+AcousticNoise replayed(const Noise& noise) {
+  const auto take = [&noise](const char* name) {
+    const auto found = noise.find(name);
+    if (found == noise.end())
+      throw DataError(std::string("tensor ") + name + " is missing", "--noise",
+                      "it holds z, phase and source_noise");
+    return found->second;
+  };
+  return {take("z"), take("phase"), take("source_noise")};
+}
+
+}  // namespace
+
+Voice resolve_voice(const ModelContext& context, const CheckpointRef& checkpoint,
+                    const Config& config) {
+  const RunConfig& run = context.config;
+  const fs::path base = base_folder(run, checkpoint);
+  if (!run.data.reference.empty())
+    return VoiceMaker(base, config, context.device).make(run.data.reference);
+  for (const fs::path& folder : {checkpoint.folder, base, run.checkpoint})
+    if (fs::exists(folder / kVoiceFile)) return read_voice(folder / kVoiceFile);
+  throw UsageError("no voice", "data.reference",
+                   "name a recording of the voice; this checkpoint has no conds.pt");
+}
+
+SpeechSynthesizer::SpeechSynthesizer(const ModelContext& context, const CheckpointRef& checkpoint,
+                                     double lora_scale)
+    : run_(context.config),
+      options_(static_cast<const Options&>(*context.config.model_options)),
+      checkpoint_(checkpoint),
+      lora_scale_(lora_scale),
+      base_(base_folder(run_, checkpoint)),
+      device_(context.device),
+      dtype_(context.dtype),
+      config_(read_config(base_)),
+      text_(base_) {
+  c10::InferenceMode inference;
+  voice_ = resolve_voice(context, checkpoint, config_);
+  acoustic_ = std::make_unique<Acoustic>(open_weights(base_, "s3gen"), config_.decoder_heads,
+                                         config_.decoder_head_dim, device_);
+}
+
+std::vector<std::string> SpeechSynthesizer::segments(const std::string& text) const {
+  return pack_pieces(split_sentences(text), static_cast<int>(options_.segment_characters));
+}
+
+void SpeechSynthesizer::load() {
+  if (generator_) return;
+  c10::InferenceMode inference;
+  T3 t3 = load_t3(base_, config_.t3, device_, dtype_);
+  t3->eval();
+  if (checkpoint_.kind == CheckpointKind::kAdapter) {
+    LoraSet adapter = LoraSet::load(*t3, checkpoint_.folder, device_);
+    adapter.set_scale(lora_scale_);
+    log_info("adapter of ", adapter.sites().size(), " layers at scale ", lora_scale_);
+    adapter.merge();
+  }
+  generator_ = std::make_unique<CodeGenerator>(t3, config_.t3, device_, dtype_);
+}
+
+void SpeechSynthesizer::begin(std::span<const Prompt> prompts, const DecodeOptions& options) {
+  load();
+  std::vector<std::vector<int64_t>> texts;
+  seeds_.clear();
+  for (const Prompt& prompt : prompts) {
+    std::vector<int64_t> ids = text_.encode(prompt.text);
+    if (static_cast<int64_t>(ids.size()) > config_.t3.max_text_tokens)
+      throw UsageError("a piece of text has " + std::to_string(ids.size()) + " tokens, " +
+                           std::to_string(config_.t3.max_text_tokens) + " are possible",
+                       "--text", "lower chatterbox.segment_characters");
+    ids.insert(ids.begin(), text_.start());
+    ids.push_back(text_.stop());
+    texts.push_back(std::move(ids));
+    seeds_.push_back(prompt.seed);
+  }
+  const SynthConfig& s = run_.synth;
+  GenerateOptions generate;
+  generate.sampling = {options.greedy,      s.temperature, s.top_k, s.top_p, s.min_p,
+                       /*min_p_first=*/true};
+  generate.repetition_penalty = s.repetition_penalty;
+  generate.cfg_weight = options_.cfg_weight;
+  generate.start_tokens = options_.bos == "one" ? 1 : 2;
+  generate.exaggeration = options_.exaggeration;
+  generate.max_steps = options.max_frames;
+  c10::InferenceMode inference;
+  generator_->begin(texts, voice_.t3, seeds_, generate);
+}
+
+void SpeechSynthesizer::step() {
+  c10::InferenceMode inference;
+  generator_->step();
+}
+
+std::vector<Audio> SpeechSynthesizer::decode(const std::vector<torch::Tensor>& codes,
+                                             bool after_prompt, const Noise& noise) {
+  c10::InferenceMode inference;
+  std::vector<Audio> waves;
+  for (size_t i = 0; i < codes.size(); ++i) {
+    waves.push_back({{}, kOutputRate});
+    if (codes[i].numel() == 0) continue;
+    AcousticNoise draws;
+    if (noise.empty()) {
+      const uint64_t seed = after_prompt ? seeds_.at(i) : static_cast<uint64_t>(run_.seed);
+      torch::Generator generator = make_generator(device_, derive_seed(seed, "acoustic"));
+      draws = acoustic_->draw(generator, codes[i].size(0), voice_.gen);
+    } else {
+      draws = replayed(noise);
+    }
+    const torch::Tensor wave =
+        acoustic_->wave(codes[i].to(device_, torch::kInt64), voice_.gen, draws)
+            .to(torch::kCPU, torch::kFloat32)
+            .contiguous();
+    waves.back().samples.assign(wave.data_ptr<float>(), wave.data_ptr<float>() + wave.numel());
+  }
+  return waves;
+}
+
+}  // namespace ttsft::chatterbox
