@@ -244,4 +244,16 @@ Config read_config(const std::filesystem::path& checkpoint) {
   return config;
 }
 
+std::optional<int64_t> TalkerConfig::language_id(const std::string& lower_case) const {
+  const auto found = codec_language_id.find(lower_case);
+  if (found == codec_language_id.end()) return std::nullopt;
+  return found->second;
+}
+
+std::string TalkerConfig::language_names() const {
+  std::string names = "auto";
+  for (const auto& [name, id] : codec_language_id) names += ", " + name;
+  return names;
+}
+
 }  // namespace ttsft::qwen3_tts

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,9 @@ struct TalkerConfig : DecoderConfig {
   std::map<std::string, std::string>
       spk_is_dialect;  // only speakers whose entry is a dialect's name
   DecoderConfig code_predictor;
+
+  std::optional<int64_t> language_id(const std::string& lower_case) const;
+  std::string language_names() const;  // "auto, chinese, ...", for errors
 };
 
 struct SpeakerEncoderConfig {

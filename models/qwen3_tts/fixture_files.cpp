@@ -1,9 +1,9 @@
 #include "models/qwen3_tts/fixture_files.h"
 
-#include <cmath>
 #include <functional>
 
 #include "models/qwen3_tts/fixture_text.h"
+#include "ttsft/model/fixture_list.h"
 
 namespace ttsft::qwen3_tts {
 namespace {
@@ -102,32 +102,8 @@ const Sizes& sizes_of(FixtureSize size) {
   return size == FixtureSize::kTiny ? tiny : release;
 }
 
-class TensorList {
- public:
-  explicit TensorList(DType dtype) : dtype_(dtype) {}
-  std::vector<FixtureTensor> tensors;
-
-  void add(const std::string& name, Shape shape, Fill fill = Fill::kNormal, double scale = 0.02) {
-    tensors.push_back({name, dtype_, std::move(shape), fill, scale});
-  }
-  // A matrix whose product keeps the size of its input: deviation 1 / sqrt(fan in).
-  void weight(const std::string& name, Shape shape) {
-    int64_t fan_in = 1;
-    for (size_t i = 1; i < shape.size(); ++i) fan_in *= shape[i];
-    add(name, shape, Fill::kNormal, 1.0 / std::sqrt(static_cast<double>(fan_in)));
-  }
-  void conv(const std::string& name, Shape shape) {
-    const int64_t out = shape[0];
-    weight(name + ".weight", std::move(shape));
-    add(name + ".bias", {out}, Fill::kSmall);
-  }
-
- private:
-  DType dtype_;
-};
-
 // Attention and SwiGLU of one layer, as Qwen3 and the codec's decoder name them.
-void list_block(TensorList& list, const std::string& p, int64_t hidden, int64_t ffn, int64_t q,
+void list_block(FixtureList& list, const std::string& p, int64_t hidden, int64_t ffn, int64_t q,
                 int64_t kv, int64_t qk_norm) {
   list.weight(p + "self_attn.q_proj.weight", {q, hidden});
   list.weight(p + "self_attn.k_proj.weight", {kv, hidden});
@@ -144,7 +120,7 @@ void list_block(TensorList& list, const std::string& p, int64_t hidden, int64_t 
   list.add(p + "post_attention_layernorm.weight", {hidden}, Fill::kOne);
 }
 
-void list_talker(TensorList& list, const Sizes& s) {
+void list_talker(FixtureList& list, const Sizes& s) {
   list.add("talker.model.text_embedding.weight", {s.text_vocab, s.text_hidden}, Fill::kNormal, 1.0);
   list.weight("talker.text_projection.linear_fc1.weight", {s.text_hidden, s.text_hidden});
   list.add("talker.text_projection.linear_fc1.bias", {s.text_hidden}, Fill::kSmall);
@@ -169,7 +145,7 @@ void list_talker(TensorList& list, const Sizes& s) {
   list.add(p + "model.norm.weight", {s.p_hidden}, Fill::kOne);
 }
 
-void list_speaker_encoder(TensorList& list, const Sizes& s) {
+void list_speaker_encoder(FixtureList& list, const Sizes& s) {
   const auto& c = s.spk_channels;
   const std::string p = "speaker_encoder.";
   constexpr int64_t kScale = 8;
@@ -190,7 +166,7 @@ void list_speaker_encoder(TensorList& list, const Sizes& s) {
   list.conv(p + "fc", {s.hidden, 2 * c[4], 1});
 }
 
-void list_codec_encoder(TensorList& list, const Sizes& s) {
+void list_codec_encoder(FixtureList& list, const Sizes& s) {
   const std::string p = "encoder.";
   int64_t c = s.enc_filters;
   list.conv(p + "encoder.layers.0.conv", {c, 1, 7});
@@ -234,7 +210,7 @@ void list_codec_encoder(TensorList& list, const Sizes& s) {
   quantizer("acoustic", s.enc_quantizers - 1);
 }
 
-void list_codec_decoder(TensorList& list, const Sizes& s) {
+void list_codec_decoder(FixtureList& list, const Sizes& s) {
   const std::string p = "decoder.";
   const int64_t book = s.dec_codebook / 2, width = s.dec_codebook;
   const auto quantizer = [&](const std::string& name, int64_t levels) {
@@ -468,7 +444,7 @@ const json kFeatureExtractor{{"chunk_length_s", nullptr},
 std::vector<FixtureFile> fixture_files(FixtureSize size) {
   const Sizes& s = sizes_of(size);
   const FixtureText text = fixture_text(s.first_special);
-  TensorList model(s.dtype), codec(DType::kF32);
+  FixtureList model(s.dtype), codec(DType::kF32);
   list_talker(model, s);
   list_speaker_encoder(model, s);
   list_codec_encoder(codec, s);

@@ -55,10 +55,7 @@ void SpeechPreparer::load(PrepItem& item) const {
     throw DataError("no voice reference", item.utterance->where, kReferenceRemedy);
   }
   if (item.audio.samples.empty()) return;
-  const int rate = static_cast<int>(config_.codec.input_sample_rate);
-  item.wave = item.audio.sample_rate == rate
-                  ? std::move(item.audio.samples)
-                  : resample_soxr(item.audio.samples, item.audio.sample_rate, rate);
+  item.wave = at_rate(std::move(item.audio), static_cast<int>(config_.codec.input_sample_rate));
 }
 
 void SpeechPreparer::encode(std::span<PrepItem*> batch) {

@@ -31,10 +31,8 @@ SpeakerReader::SpeakerReader(const std::filesystem::path& checkpoint, const Conf
 
 torch::Tensor SpeakerReader::read(const std::filesystem::path& path) {
   c10::InferenceMode inference;
-  const AudioFile file = decode_audio(path);
-  const int rate = static_cast<int>(config_.speaker_encoder.sample_rate);
-  std::vector<float> wave = file.audio.samples;
-  if (file.audio.sample_rate != rate) wave = resample_soxr(wave, file.audio.sample_rate, rate);
+  std::vector<float> wave =
+      at_rate(decode_audio(path).audio, static_cast<int>(config_.speaker_encoder.sample_rate));
   const int64_t least = encoder_->min_frames() * mel_.options().stft.hop;
   if (static_cast<int64_t>(wave.size()) < std::max<int64_t>(least, mel_.options().stft.fft))
     throw DataError("the voice reference is too short", path.string(),

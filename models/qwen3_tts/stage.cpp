@@ -73,13 +73,9 @@ const Speakers& LmStage::speakers() {
 
 int64_t LmStage::language_id(const std::string& name, const std::string& where) const {
   if (name.empty() || name == "auto") return -1;
-  const auto id = config_.talker.codec_language_id.find(to_lower_ascii(name));
-  if (id == config_.talker.codec_language_id.end()) {
-    std::vector<std::string> known;
-    for (const auto& [language, code] : config_.talker.codec_language_id) known.push_back(language);
-    throw DataError("unknown language '" + name + "'", where, "known: auto, " + join(known, ", "));
-  }
-  return id->second;
+  if (const auto id = config_.talker.language_id(to_lower_ascii(name))) return *id;
+  throw DataError("unknown language '" + name + "'", where,
+                  "known: " + config_.talker.language_names());
 }
 
 std::unique_ptr<Sample> LmStage::read(const PreparedRow& row) {

@@ -46,9 +46,9 @@ SpeechSynthesizer::SpeechSynthesizer(const ModelContext& context, const Checkpoi
                                                           : AdapterVoices{}),
       text_(base_, config_, options_.split_pattern) {
   config_ = with_voices(config_, voices_);
-  const auto codec =
+  codec_weights_ =
       std::make_shared<SafetensorsReader>(SafetensorsReader::open(base_ / "speech_tokenizer"));
-  decoder_ = load_codec_decoder(codec, config_.codec, device_);
+  decoder_ = load_codec_decoder(codec_weights_, config_.codec, device_);
   weights_ = std::make_shared<SafetensorsReader>(SafetensorsReader::open(base_));
 }
 
@@ -97,12 +97,9 @@ int64_t SpeechSynthesizer::resolve_language(const std::string& speaker) const {
   if ((language == "auto" || language == "chinese") && dialect != c.spk_is_dialect.end())
     language = dialect->second;
   if (language == "auto") return -1;
-  const auto id = c.codec_language_id.find(language);
-  if (id != c.codec_language_id.end()) return id->second;
-  std::vector<std::string> known;
-  for (const auto& [name, code] : c.codec_language_id) known.push_back(name);
+  if (const auto id = c.language_id(language)) return *id;
   throw UsageError("unknown language '" + options_.language + "'", "qwen3-tts.language",
-                   "known: auto, " + join(known, ", "));
+                   "known: " + c.language_names());
 }
 
 void SpeechSynthesizer::read_reference() {
@@ -124,13 +121,9 @@ void SpeechSynthesizer::resolve_voice() {
     if (options_.reference_text.empty())
       throw UsageError("mode icl needs the words of the reference", "qwen3-tts.reference_text",
                        "write what is said in data.reference, or use mode: clone");
-    const AudioFile file = decode_audio(run_.data.reference);
-    const int rate = static_cast<int>(config_.codec.input_sample_rate);
-    std::vector<float> wave = file.audio.samples;
-    if (file.audio.sample_rate != rate) wave = resample_soxr(wave, file.audio.sample_rate, rate);
-    const auto codec =
-        std::make_shared<SafetensorsReader>(SafetensorsReader::open(base_ / "speech_tokenizer"));
-    CodecEncoder encoder = load_codec_encoder(codec, config_.codec, device_);
+    std::vector<float> wave = at_rate(decode_audio(run_.data.reference).audio,
+                                      static_cast<int>(config_.codec.input_sample_rate));
+    CodecEncoder encoder = load_codec_encoder(codec_weights_, config_.codec, device_);
     const torch::Tensor samples =
         torch::from_blob(wave.data(), {1, static_cast<int64_t>(wave.size())}).to(device_);
     parts_.reference_codes = encoder->encode(samples, {static_cast<int64_t>(wave.size())}).front();

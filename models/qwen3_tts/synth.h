@@ -52,7 +52,7 @@ class SpeechSynthesizer : public Synthesizer {
   Config config_;  // with an adapter's speakers added
   AdapterVoices voices_;
   TextFrontend text_;
-  std::shared_ptr<SafetensorsReader> weights_;
+  std::shared_ptr<SafetensorsReader> weights_, codec_weights_;
   Qwen3Tts model_{nullptr};  // loaded by the first begin(): --codes-in needs the codec only
   CodecDecoder decoder_{nullptr};
   std::unique_ptr<FrameGenerator> generator_;

@@ -172,6 +172,7 @@ TEST_P(Contract, GreedyCodesOfTheMemorisedClipsAreTheirs) {
   const CheckpointRef checkpoint = world().memorised();
   RunConfig config = world().config;
   config.checkpoint = checkpoint.folder;
+  adapter().speak_as_trained(config);
   auto stage = adapter().make_stage(ModelContext{config}, checkpoint);
   auto synth = adapter().make_synthesizer(ModelContext{config}, checkpoint, 1.0);
   for (const PreparedRow& row :
