@@ -11,9 +11,9 @@ namespace ttsft {
 struct SamplingOptions {
   bool greedy = false;  // argmax; the filters below are not applied
   double temperature = 1.0;
-  int64_t top_k = 0;     // 0: off
-  double top_p = 1.0;    // 1: off
-  double min_p = 0.0;    // 0: off
+  int64_t top_k = 0;         // 0: off
+  double top_p = 1.0;        // 1: off
+  double min_p = 0.0;        // 0: off
   bool min_p_first = false;  // before top-k and top-p, as Chatterbox does it
   int64_t min_keep = 1;  // no filter leaves fewer; Hugging Face keeps 2 for each beam of a search
 };
