@@ -1,19 +1,11 @@
 #include "added_tokens.h"
 
-#include <unicode/uchar.h>
-
 #include <algorithm>
 
 #include "utf8.h"
 
 namespace ttsft {
 namespace {
-
-// \w of Unicode (UTS 18): letters, marks, decimal digits, connectors, joiners.
-bool is_word(int32_t c) {
-  return u_hasBinaryProperty(c, UCHAR_ALPHABETIC) || u_hasBinaryProperty(c, UCHAR_JOIN_CONTROL) ||
-         (U_GET_GC_MASK(c) & (U_GC_M_MASK | U_GC_ND_MASK | U_GC_PC_MASK)) != 0;
-}
 
 bool starts_with_word(std::string_view text) {
   size_t offset = 0;

@@ -2,16 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
-#include <iterator>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <unordered_map>
 
-#include "added_tokens.h"
 #include "bpe_merges.h"
 #include "bpe_pattern.h"
+#include "tokenizer_files.h"
 #include "ttsft/core/error.h"
 #include "ttsft/text/split.h"
 #include "utf8.h"
@@ -21,26 +18,6 @@ namespace {
 
 using Json = nlohmann::json;
 namespace fs = std::filesystem;
-
-constexpr int64_t kMaxId = std::numeric_limits<int32_t>::max() - 1;
-
-std::string read_file(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(in), {}};
-  if (!in || in.bad()) {
-    throw DataError("cannot read a tokenizer file", file.string(),
-                    "copy it from the model's release");
-  }
-  return text;
-}
-
-Json read_json(const fs::path& file) {
-  Json json = Json::parse(read_file(file), nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) {
-    throw DataError("not a JSON object", file.string(), "copy the file again from the release");
-  }
-  return json;
-}
 
 // GPT-2's letters for bytes: printable Latin-1 stands for itself, the other 68 follow from U+0100
 // on.
@@ -57,23 +34,6 @@ std::array<int32_t, 256> byte_letters() {
 std::string utf8_of(int32_t letter) {  // below U+0800
   if (letter < 0x80) return std::string(1, char(letter));
   return {char(0xc0 | (letter >> 6)), char(0x80 | (letter & 0x3f))};
-}
-
-bool flag(const Json& entry, const char* name) {
-  const auto it = entry.find(name);
-  return it != entry.end() && it->is_boolean() && it->get<bool>();
-}
-
-AddedToken read_added_token(const Json& entry, int64_t id, const fs::path& file) {
-  const auto content = entry.is_object() ? entry.find("content") : entry.end();
-  if (!entry.is_object() || content == entry.end() || !content->is_string() ||
-      content->get_ref<const std::string&>().empty()) {
-    throw DataError("added token " + std::to_string(id) + " has no content", file.string(),
-                    "copy the file again from the release");
-  }
-  return {content->get<std::string>(), id,
-          flag(entry, "lstrip"),       flag(entry, "rstrip"),
-          flag(entry, "single_word"),  flag(entry, "normalized")};
 }
 
 int64_t parse_id(const std::string& text, const fs::path& file) {
@@ -95,7 +55,7 @@ std::vector<AddedToken> read_added_tokens(const fs::path& folder) {
                     "copy it from the release: it lists the special tokens");
   }
   if (fs::exists(config)) {
-    const Json json = read_json(config);
+    const Json json = read_tokenizer_json(config);
     if (const auto it = json.find("added_tokens_decoder"); it != json.end() && it->is_object()) {
       for (const auto& [key, entry] : it->items()) {
         tokens.push_back(read_added_token(entry, parse_id(key, config), config));
@@ -103,17 +63,7 @@ std::vector<AddedToken> read_added_tokens(const fs::path& folder) {
     }
   }
   if (tokens.empty() && fs::exists(whole)) {
-    const Json json = read_json(whole);
-    if (const auto it = json.find("added_tokens"); it != json.end() && it->is_array()) {
-      for (const Json& entry : *it) {
-        const auto id = entry.is_object() ? entry.find("id") : entry.end();
-        if (!entry.is_object() || id == entry.end() || !id->is_number_integer()) {
-          throw DataError("an entry of added_tokens has no id", whole.string(),
-                          "copy the file again from the release");
-        }
-        tokens.push_back(read_added_token(entry, id->get<int64_t>(), whole));
-      }
-    }
+    tokens = read_added_token_list(read_tokenizer_json(whole), whole);
   }
   return tokens;
 }
@@ -126,62 +76,27 @@ struct Bpe::Impl {
   void read_vocabulary(const fs::path& file);
   void read_merges(const fs::path& file);
   void add(const AddedToken& token, const fs::path& folder);
-  void set_token(const std::string& token, int64_t id, const fs::path& where);
   void encode_ordinary(std::string_view text, std::vector<int64_t>& ids) const;
 
   BpePattern pattern;
   BpeMerges merges;
-  std::unordered_map<std::string, int64_t> ids;
-  std::vector<std::string> tokens;            // by id; "" where the vocabulary has a gap
+  Vocabulary vocabulary;
   std::array<int32_t, 256> byte_id{};         // -1: the vocabulary lacks the byte
   std::unordered_map<int32_t, char> byte_of;  // by letter
   AddedTokenMatcher raw_tokens, normalized_tokens;
 };
 
-void Bpe::Impl::set_token(const std::string& token, int64_t id, const fs::path& where) {
-  if (id < 0 || id > kMaxId) {
-    throw DataError("token '" + token + "' has the id " + std::to_string(id), where.string(),
-                    "copy the file again from the release");
-  }
-  const auto [it, added] = ids.emplace(token, id);
-  const bool taken = size_t(id) < tokens.size() && !tokens[id].empty() && tokens[id] != token;
-  if ((!added && it->second != id) || taken) {
-    const std::string other = taken ? "'" + tokens[id] + "'" : std::to_string(it->second);
-    throw DataError(
-        "token '" + token + "' with id " + std::to_string(id) + " clashes with " + other,
-        where.string(), "take all tokenizer files from one release");
-  }
-  if (size_t(id) >= tokens.size()) tokens.resize(id + 1);
-  tokens[id] = token;
-}
-
 void Bpe::Impl::read_vocabulary(const fs::path& file) {
-  const Json json = read_json(file);
-  ids.reserve(json.size() * 2);
-  tokens.reserve(json.size() + 64);
-  for (const auto& [token, id] : json.items()) {
-    if (!id.is_number_integer()) {
-      throw DataError("token '" + token + "' has no integer id", file.string(),
-                      "copy the file again from the release");
-    }
-    // Ids are dense up to a few gaps; a wild one would only cost memory.
-    if (id.get<int64_t>() > int64_t(json.size()) * 16 + 1024) {
-      throw DataError("token '" + token + "' has the id " + id.dump() + " in a vocabulary of " +
-                          std::to_string(json.size()),
-                      file.string(), "copy the file again from the release");
-    }
-    set_token(token, id.get<int64_t>(), file);
-  }
+  vocabulary.read(read_tokenizer_json(file), file);
   const auto letters = byte_letters();
   for (int byte = 0; byte < 256; ++byte) {
-    const auto it = ids.find(utf8_of(letters[byte]));
-    byte_id[byte] = it == ids.end() ? -1 : int32_t(it->second);
+    byte_id[byte] = int32_t(vocabulary.id(utf8_of(letters[byte])));
     byte_of[letters[byte]] = char(byte);
   }
 }
 
 void Bpe::Impl::read_merges(const fs::path& file) {
-  const std::string text = read_file(file);
+  const std::string text = read_tokenizer_file(file);
   std::istringstream lines(text);
   std::string line;
   int32_t rank = 0;
@@ -197,25 +112,20 @@ void Bpe::Impl::read_merges(const fs::path& file) {
     }
     const std::string left = line.substr(0, space), right = line.substr(space + 1);
     const auto known = [&](const std::string& token) {
-      const auto it = ids.find(token);
-      if (it == ids.end()) {
+      const int64_t id = vocabulary.id(token);
+      if (id < 0) {
         throw DataError(
             "merge of '" + left + "' and '" + right + "': '" + token + "' is not in vocab.json",
             where, "take vocab.json and merges.txt from one release");
       }
-      return int32_t(it->second);
+      return int32_t(id);
     };
     merges.add(known(left), known(right), rank++, known(left + right));
   }
 }
 
 void Bpe::Impl::add(const AddedToken& token, const fs::path& folder) {
-  if (token.id > int64_t(tokens.size()) + (1 << 20)) {  // specials follow the vocabulary
-    throw DataError("token '" + token.content + "' has the id " + std::to_string(token.id) +
-                        " in a vocabulary of " + std::to_string(tokens.size()),
-                    folder.string(), "take all tokenizer files from one release");
-  }
-  set_token(token.content, token.id, folder);
+  vocabulary.add(token, folder);
   if (!token.normalized) {
     raw_tokens.add(token);
     return;
@@ -279,11 +189,11 @@ std::vector<int64_t> Bpe::encode(std::string_view utf8) const {
 std::string Bpe::decode(std::span<const int64_t> token_ids) const {
   std::string bytes;
   for (const int64_t id : token_ids) {
-    if (id < 0 || id >= size() || impl_->tokens[id].empty()) {
+    if (id < 0 || id >= size() || impl_->vocabulary.token(id).empty()) {
       throw DataError("token id " + std::to_string(id) + " is not in the vocabulary", {},
                       "ids below " + std::to_string(size()) + " are known");
     }
-    const std::string& token = impl_->tokens[id];
+    const std::string& token = impl_->vocabulary.token(id);
     std::string decoded;
     bool letters = true;
     for (size_t offset = 0; letters && offset < token.size();) {
@@ -298,12 +208,11 @@ std::string Bpe::decode(std::span<const int64_t> token_ids) const {
 }
 
 int64_t Bpe::id(std::string_view token) const {
-  const auto it = impl_->ids.find(std::string(token));
-  return it == impl_->ids.end() ? -1 : it->second;
+  return impl_->vocabulary.id(token);
 }
 
 int64_t Bpe::size() const {
-  return int64_t(impl_->tokens.size());
+  return impl_->vocabulary.size();
 }
 
 }  // namespace ttsft

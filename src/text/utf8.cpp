@@ -65,6 +65,11 @@ bool is_space(int32_t code_point) {
   return u_isUWhiteSpace(code_point);
 }
 
+bool is_word(int32_t c) {
+  return u_hasBinaryProperty(c, UCHAR_ALPHABETIC) || u_hasBinaryProperty(c, UCHAR_JOIN_CONTROL) ||
+         (U_GET_GC_MASK(c) & (U_GC_M_MASK | U_GC_ND_MASK | U_GC_PC_MASK)) != 0;
+}
+
 std::string_view trim_spaces(std::string_view text) {
   size_t first = 0;
   while (first < text.size()) {

@@ -19,6 +19,9 @@ int32_t previous_code_point(std::string_view text, size_t& end);
 // not in it).
 bool is_space(int32_t code_point);
 
+// \w of Unicode (UTS 18): letters, marks, decimal digits, connectors, joiners.
+bool is_word(int32_t code_point);
+
 std::string_view trim_spaces(std::string_view text);  // White_Space at both ends
 
 // Canonical composition (NFC). Text that is ASCII comes back as it is.
