@@ -4,8 +4,9 @@
 
 #include <map>
 
-#include "tests/support/fixture_tensors.h"
+#include "tests/support/model_fixture.h"
 #include "tests/support/random_weights.h"
+#include "tests/support/relative_test.h"
 #include "ttsft/core/error.h"
 
 namespace ttsft {
@@ -13,13 +14,13 @@ namespace {
 
 using test::expect_close;
 using test::expect_near;
-using test::fixture_tensor;
 using test::random;
 
+const test::ModelFixture kFixture("chatterbox");
 constexpr const char* kPrefix = "speaker_encoder.";
 
 std::shared_ptr<const TensorFile> chatterbox_file() {
-  return test::open_fixture("chatterbox/checkpoint/s3gen.safetensors");
+  return kFixture.file("checkpoint/s3gen.safetensors");
 }
 
 Campplus load() {
@@ -27,7 +28,7 @@ Campplus load() {
 }
 
 torch::Tensor reference() {
-  return fixture_tensor("chatterbox/expected/prep", "ref.wav16k_sinc_hann");
+  return kFixture.expected("prep", "ref.wav16k_sinc_hann");
 }
 
 // Random weights, statistics as batches leave them.
@@ -50,20 +51,18 @@ TEST(Campplus, StagesAreUpstreams) {
     seen[std::string(stage)] = x.clone();
   });
   // From upstream's energies: those of silent bands are rounding noise of the FFT.
-  const torch::Tensor vector =
-      network(fixture_tensor("chatterbox/expected/prep", "ref.campplus_fbank_cmn")
-                  .view({1, -1, network->options().bins}));
+  const torch::Tensor vector = network(
+      kFixture.expected("prep", "ref.campplus_fbank_cmn").view({1, -1, network->options().bins}));
   ASSERT_TRUE(seen.count("head") && seen.count("head.layer1"));
   seen["head"] = seen["head"].slice(1, 0, std::nullopt, 16);
   seen["head.layer1"] = seen["head.layer1"].narrow(1, 0, 1);
   for (const char* stage : {"head.layer1", "head", "tdnn", "block1.tdnnd1", "transit1", "transit2",
                             "transit3", "stats"}) {
     ASSERT_TRUE(seen.count(stage)) << stage;
-    expect_near(seen[stage],
-                fixture_tensor("chatterbox/expected/layers", std::string("campplus.") + stage),
-                1e-4, stage);
+    expect_near(seen[stage], kFixture.expected("layers", std::string("campplus.") + stage), 1e-4,
+                stage);
   }
-  const torch::Tensor expected = fixture_tensor("chatterbox/expected/prep", "ref.gen.embedding");
+  const torch::Tensor expected = kFixture.expected("prep", "ref.gen.embedding");
   expect_near(vector, expected, 1e-4, "embedding");
   expect_near(network->embed({reference()}).front(), expected[0], 1e-4, "of the wave");
 }

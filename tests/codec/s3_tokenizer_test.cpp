@@ -4,8 +4,8 @@
 
 #include <map>
 
-#include "tests/support/fixture_tensors.h"
-#include "tests/support/random_weights.h"
+#include "tests/support/model_fixture.h"
+#include "tests/support/relative_test.h"
 #include "ttsft/core/error.h"
 #include "ttsft/io/json_reader.h"
 
@@ -15,19 +15,17 @@ namespace {
 using test::expect_close;
 using test::expect_equal;
 using test::expect_near;
-using test::fixture_tensor;
 
+const test::ModelFixture kFixture("chatterbox");
 constexpr const char* kPrefix = "tokenizer.";
 const std::vector<std::string> kClips = {"a", "b", "c"};
 
 int64_t dimension(const std::string& name) {
-  return read_json_object(test::fixture_path("chatterbox/checkpoint/ttsft_dims.json"))
-      .at(name)
-      .get<int64_t>();
+  return read_json_object(kFixture.path("checkpoint/ttsft_dims.json")).at(name).get<int64_t>();
 }
 
 std::shared_ptr<const TensorFile> weights() {
-  return test::open_fixture("chatterbox/checkpoint/s3gen.safetensors");
+  return kFixture.file("checkpoint/s3gen.safetensors");
 }
 
 S3Tokenizer load(const std::shared_ptr<const TensorFile>& file = weights()) {
@@ -35,15 +33,17 @@ S3Tokenizer load(const std::shared_ptr<const TensorFile>& file = weights()) {
 }
 
 torch::Tensor wave(const std::string& clip) {
-  return test::fixture_wave("chatterbox", clip);
+  return torch::tensor(kFixture.audio(clip).samples);
 }
 
 torch::Tensor joined_clips() {
   return torch::cat({wave("a"), wave("b"), wave("c")});
 }
 
+// A list of codes, or samples.
 torch::Tensor golden(const std::string& name) {
-  return fixture_tensor("chatterbox/expected/prep", name).flatten();
+  const torch::Tensor values = kFixture.expected("prep", name).flatten();
+  return values.is_floating_point() ? values : values.to(torch::kInt64);
 }
 
 torch::Tensor encode(S3Tokenizer& tokenizer, const torch::Tensor& samples, int64_t max_codes = 0) {
@@ -57,8 +57,8 @@ void expect_codes_but_one(const torch::Tensor& codes, const torch::Tensor& expec
 }
 
 TEST(S3Tokenizer, LogMelIsUpstreams) {
-  expect_near(load()->log_mel({wave("a")}).front(),
-              fixture_tensor("chatterbox/expected/prep", "a.s3_log_mel"), 1e-4);
+  expect_near(load()->log_mel({wave("a")}).front(), kFixture.expected("prep", "a.s3_log_mel"),
+              1e-4);
 }
 
 TEST(S3Tokenizer, StagesAreUpstreams) {
@@ -69,13 +69,12 @@ TEST(S3Tokenizer, StagesAreUpstreams) {
   });
   encode(tokenizer, wave("a"));
   seen["project_down"] = seen["project_down"].flatten(0, 1);
-  const std::string layers = "chatterbox/expected/layers";
   int64_t compared = 0;
-  for (const TensorView& view : test::open_fixture(layers + ".safetensors")->tensors()) {
+  for (const TensorView& view : kFixture.file("expected/layers.safetensors")->tensors()) {
     if (!view.name.starts_with("s3tok.")) continue;
     const std::string stage = view.name.substr(6);
     ASSERT_TRUE(seen.count(stage)) << stage;
-    expect_near(seen[stage], fixture_tensor(layers, view.name), 1e-4, stage);
+    expect_near(seen[stage], kFixture.expected("layers", view.name), 1e-4, stage);
     ++compared;
   }
   EXPECT_GE(compared, 4);

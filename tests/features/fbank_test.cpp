@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "tests/support/fixture_tensors.h"
+#include "tests/support/model_fixture.h"
 #include "tests/support/random_weights.h"
 #include "ttsft/core/error.h"
 
@@ -15,13 +15,11 @@ using test::expect_close;
 using test::random;
 
 TEST(Fbank, IsUpstreams) {
+  const test::ModelFixture fixture("chatterbox");
   FbankOptions options;
   options.subtract_mean = true;
-  const torch::Tensor wave =
-      test::fixture_tensor("chatterbox/expected/prep", "ref.wav16k_sinc_hann");
-  expect_close(FbankExtractor(options)(wave),
-               test::fixture_tensor("chatterbox/expected/prep", "ref.campplus_fbank_cmn").squeeze(),
-               1e-3);
+  expect_close(FbankExtractor(options)(fixture.expected("prep", "ref.wav16k_sinc_hann")),
+               fixture.expected("prep", "ref.campplus_fbank_cmn").squeeze(), 1e-3);
 }
 
 TEST(Fbank, FramesLieWithinTheSignal) {

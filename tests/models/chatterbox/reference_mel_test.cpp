@@ -1,0 +1,27 @@
+#include "models/chatterbox/reference_mel.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/model_fixture.h"
+#include "tests/support/relative_test.h"
+
+namespace ttsft::chatterbox {
+namespace {
+
+TEST(ReferenceMel, IsUpstreams) {
+  const ttsft::test::ModelFixture fixture("chatterbox");
+  const torch::Tensor expected = fixture.expected("prep", "ref.gen.prompt_feat")[0];
+  const torch::Tensor wave = torch::tensor(fixture.audio("ref").samples);
+  const MelExtractor mel(reference_mel_options(expected.size(1)));
+  ttsft::test::expect_near(mel(wave).slice(0, 0, expected.size(0)), expected, 1e-4);
+}
+
+TEST(ReferenceMel, TwoFramesPerCode) {
+  const MelExtractor mel(reference_mel_options());
+  for (const int64_t samples : {960, 1439, 1440, 24000}) {
+    EXPECT_EQ(mel(torch::zeros({samples})).size(0), samples / 480) << samples;
+  }
+}
+
+}  // namespace
+}  // namespace ttsft::chatterbox
