@@ -23,7 +23,8 @@ struct TorchValue {
     List items;
   };
   // In file order. Keys that are numbers are written out ("0").
-  using Dict = std::vector<std::pair<std::string, TorchValue>>;
+  struct Entry;
+  using Dict = std::vector<Entry>;
 
   std::variant<std::monostate, bool, int64_t, double, std::string, TensorView, List, Tuple, Dict>
       data;
@@ -32,6 +33,11 @@ struct TorchValue {
   const TensorView* tensor() const { return std::get_if<TensorView>(&data); }
   const Dict* dict() const { return std::get_if<Dict>(&data); }
   const TorchValue* find(std::string_view key) const;  // of a dict; nullptr when absent or no dict
+};
+
+struct TorchValue::Entry {
+  std::string first;
+  TorchValue second;
 };
 
 // root() is what torch.load would return. As a TensorFile it lists every tensor under its dotted
