@@ -2,6 +2,7 @@
 # The libraries of Dependencies.cmake stay the system's.
 include(GNUInstallDirs)
 install(DIRECTORY configs DESTINATION share/ttsft PATTERN smoke.yaml EXCLUDE)  # smoke.yaml names files of the repository
+install(DIRECTORY ${TTSFT_GRAMMARS} DESTINATION share/ttsft OPTIONAL)
 install(FILES LICENSE DESTINATION share/doc/ttsft OPTIONAL)
 if(NOT TARGET ttsft)
   return()

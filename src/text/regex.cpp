@@ -1,5 +1,5 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
-#include "regex.h"
+#include "ttsft/text/regex.h"
 
 #include <pcre2.h>
 
@@ -43,8 +43,8 @@ Regex::Regex(const std::string& pattern) : pattern_(pattern) {
   pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);
 }
 
-void Regex::for_each_match(std::string_view text,
-                           const std::function<void(size_t, size_t)>& fn) const {
+void Regex::scan(std::string_view text,
+                 const std::function<bool(const size_t*, size_t)>& fn) const {
   const MatchData data(pcre2_match_data_create_from_pattern(code_.get(), nullptr));
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   size_t start = 0;
@@ -61,15 +61,70 @@ void Regex::for_each_match(std::string_view text,
                            std::to_string(text.size()) + " bytes",
                        message_of(found), "write it without nested repeats");
     }
-    const PCRE2_SIZE* range = pcre2_get_ovector_pointer(data.get());
-    const size_t begin = range[0], end = range[1];
-    fn(begin, end);
+    const PCRE2_SIZE* ranges = pcre2_get_ovector_pointer(data.get());
+    const size_t begin = ranges[0], end = ranges[1];
+    if (!fn(ranges, size_t(found))) return;
     start = end;
     if (begin == end) {
       if (end >= text.size()) return;
       next_code_point(text, start);
     }
   }
+}
+
+void Regex::for_each_match(std::string_view text,
+                           const std::function<void(size_t, size_t)>& fn) const {
+  scan(text, [&](const size_t* ranges, size_t) {
+    fn(ranges[0], ranges[1]);
+    return true;
+  });
+}
+
+bool Regex::matches(std::string_view text) const {
+  bool any = false;
+  scan(text, [&](const size_t*, size_t) {
+    any = true;
+    return false;
+  });
+  return any;
+}
+
+std::vector<std::string_view> Regex::find_all(std::string_view text) const {
+  std::vector<std::string_view> found;
+  for_each_match(
+      text, [&](size_t begin, size_t end) { found.push_back(text.substr(begin, end - begin)); });
+  return found;
+}
+
+std::string Regex::replace(std::string_view text,
+                           const std::function<std::string(const Groups&)>& fn) const {
+  uint32_t count = 0;
+  pcre2_pattern_info(code_.get(), PCRE2_INFO_CAPTURECOUNT, &count);
+  Groups groups(size_t(count) + 1);
+  std::string out;
+  size_t done = 0;
+  scan(text, [&](const size_t* ranges, size_t known) {
+    for (size_t i = 0; i < groups.size(); ++i) {
+      const bool took_part = i < known && ranges[2 * i] != PCRE2_UNSET;
+      groups[i] = took_part ? text.substr(ranges[2 * i], ranges[2 * i + 1] - ranges[2 * i])
+                            : std::string_view();
+    }
+    out.append(text.substr(done, ranges[0] - done)).append(fn(groups));
+    done = ranges[1];
+    return true;
+  });
+  return out.append(text.substr(done));
+}
+
+std::string escape_pattern(std::string_view literal) {
+  std::string pattern;
+  for (const char c : literal) {
+    const bool plain = (c & 0x80) != 0 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+                       (c >= 'A' && c <= 'Z');
+    if (!plain) pattern += '\\';
+    pattern += c;
+  }
+  return pattern;
 }
 
 }  // namespace ttsft

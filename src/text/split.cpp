@@ -8,8 +8,8 @@
 
 #include <memory>
 
-#include "regex.h"
 #include "ttsft/core/error.h"
+#include "ttsft/text/regex.h"
 #include "utf8.h"
 
 namespace ttsft {
