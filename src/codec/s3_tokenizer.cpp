@@ -1,10 +1,10 @@
 #include "ttsft/codec/s3_tokenizer.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "ttsft/core/error.h"
 #include "ttsft/io/tensor_shapes.h"
+#include "ttsft/nn/length_batches.h"
 #include "ttsft/nn/weights.h"
 
 namespace ttsft {
@@ -30,13 +30,6 @@ constexpr int64_t kBatchFrames = 12000;
 
 int64_t halved(int64_t length) {
   return (length + 1) / 2;
-}
-
-// Bool [B, T], true for real frames; undefined when no row is shorter than T.
-torch::Tensor real_frames(const RowLengths& lengths, int64_t time, torch::Device device) {
-  if (std::all_of(lengths.begin(), lengths.end(), [&](int64_t n) { return n == time; })) return {};
-  const torch::Tensor count = torch::tensor(lengths, torch::kInt64).to(device).unsqueeze(1);
-  return torch::arange(time, torch::TensorOptions().dtype(torch::kInt64).device(device)).lt(count);
 }
 
 // A stretch of one clip's mel that the encoder sees at once.
@@ -248,31 +241,21 @@ std::vector<torch::Tensor> S3TokenizerImpl::encode(const std::vector<torch::Tens
     }
   }
   const std::vector<Piece> pieces = pieces_of(mels);
-  std::vector<size_t> order(pieces.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return pieces[a].frames > pieces[b].frames; });
+  std::vector<int64_t> sizes;
+  for (const Piece& piece : pieces) sizes.push_back(piece.frames);
   std::vector<torch::Tensor> codes(pieces.size());
-  for (size_t begin = 0; begin < order.size();) {
-    const int64_t longest = pieces[order[begin]].frames;
-    const auto room = static_cast<size_t>(std::max(int64_t{1}, kBatchFrames / longest));
-    const size_t end = std::min(order.size(), begin + room);
-    torch::Tensor batch = torch::zeros({static_cast<int64_t>(end - begin), options_.mels, longest},
-                                       mels.front().options());
+  for (const std::vector<size_t>& batch : length_batches(sizes, kBatchFrames)) {
+    std::vector<torch::Tensor> rows;
     RowLengths lengths;
-    for (size_t i = begin; i < end; ++i) {
-      const Piece& piece = pieces[order[i]];
-      batch[static_cast<int64_t>(i - begin)]
-          .narrow(1, 0, piece.frames)
-          .copy_(mels[piece.clip].narrow(1, piece.start, piece.frames));
-      lengths.push_back(piece.frames);
+    for (const size_t i : batch) {
+      rows.push_back(mels[pieces[i].clip].narrow(1, pieces[i].start, sizes[i]).t());
+      lengths.push_back(sizes[i]);
     }
-    const torch::Tensor rows = quantize(batch, lengths).to(torch::kCPU);
-    for (size_t i = begin; i < end; ++i) {
-      const auto row = static_cast<int64_t>(i - begin);
-      codes[order[i]] = rows[row].narrow(0, 0, lengths[static_cast<size_t>(row)]);
+    const torch::Tensor all =
+        quantize(pad_rows(rows).transpose(1, 2), lengths).to(torch::kCPU);  // [B, codes]
+    for (size_t row = 0; row < batch.size(); ++row) {
+      codes[batch[row]] = all[static_cast<int64_t>(row)].narrow(0, 0, lengths[row]);
     }
-    begin = end;
   }
   std::vector<std::vector<torch::Tensor>> parts(waves.size());
   for (size_t i = 0; i < pieces.size(); ++i) {

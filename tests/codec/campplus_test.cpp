@@ -8,6 +8,8 @@
 #include "tests/support/random_weights.h"
 #include "tests/support/relative_test.h"
 #include "ttsft/core/error.h"
+#include "ttsft/features/sinc_resample.h"
+#include "ttsft/io/torch_file.h"
 
 namespace ttsft {
 namespace {
@@ -65,6 +67,17 @@ TEST(Campplus, StagesAreUpstreams) {
   const torch::Tensor expected = kFixture.expected("prep", "ref.gen.embedding");
   expect_near(vector, expected, 1e-4, "embedding");
   expect_near(network->embed({reference()}).front(), expected[0], 1e-4, "of the wave");
+}
+
+// Another release's copy: a file of its own, other dimensions.
+TEST(Campplus, PlainFileOfAnotherModel) {
+  const test::ModelFixture fixture("indextts2");
+  const auto file = open_tensor_file(fixture.path("checkpoint/hf_cache/campplus_cn_common.bin"));
+  Campplus network = load_campplus(file, "", torch::kCPU);
+  const Audio prompt = fixture.audio("ref");
+  const torch::Tensor wave = sinc_resample(torch::tensor(prompt.samples), prompt.sample_rate, 16000,
+                                           KernelPrecision::kDouble);
+  expect_near(network->embed({wave}).front(), fixture.expected("synth", "greedy.style"), 1e-4);
 }
 
 TEST(Campplus, RowsOfABatchAreIndependent) {
