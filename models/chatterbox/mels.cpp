@@ -1,10 +1,10 @@
-#include "models/chatterbox/reference_mel.h"
+#include "models/chatterbox/mels.h"
 
 #include "models/chatterbox/config.h"
 
 namespace ttsft::chatterbox {
 
-MelOptions reference_mel_options(int64_t mels) {
+MelOptions decoder_mel_options(int64_t mels) {
   MelOptions options;
   options.stft = {.fft = 1920, .window = 1920, .hop = 480, .pad = (1920 - 480) / 2};
   options.sample_rate = kOutputRate;

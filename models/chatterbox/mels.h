@@ -7,6 +7,6 @@
 namespace ttsft::chatterbox {
 
 // 24 kHz, 50 frames/s: floor(samples / 480) of them, two per speech code.
-MelOptions reference_mel_options(int64_t mels = 80);
+MelOptions decoder_mel_options(int64_t mels = 80);
 
 }  // namespace ttsft::chatterbox
