@@ -60,6 +60,9 @@ class ImportCollector {
 
 ImportedSet import_ljspeech(const std::filesystem::path& file, const ImportDefaults& defaults);
 ImportedSet import_jsonl(const std::filesystem::path& file, const ImportDefaults& defaults);
+// A folder with train_manifest.jsonl and perhaps val_manifest.jsonl.
+ImportedSet import_manifests(const std::filesystem::path& folder, const ImportDefaults& defaults);
+bool holds_manifests(const std::filesystem::path& folder);
 ImportedSet import_audio_folder(const std::filesystem::path& folder,
                                 const ImportDefaults& defaults);
 ImportedSet import_kaldi(const std::filesystem::path& folder, const ImportDefaults& defaults);

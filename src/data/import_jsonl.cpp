@@ -19,6 +19,9 @@ constexpr std::array kLanguage = {"language"};
 constexpr std::array kInstruct = {"instruct"};
 constexpr std::array kReference = {"ref_audio", "reference"};
 
+// What preparation tools leave beside their arrays. The split is theirs; ours is made anew.
+constexpr std::array kManifests = {"train_manifest.jsonl", "val_manifest.jsonl"};
+
 // A string; with may_be_number a whole number too (ids and speakers are often counted).
 template <size_t N>
 std::string field(const ordered_json& row, const std::array<const char*, N>& names,
@@ -47,10 +50,7 @@ ordered_json parse_row(const std::string& text, const std::string& where) {
   return row;
 }
 
-}  // namespace
-
-ImportedSet import_jsonl(const std::filesystem::path& file, const ImportDefaults& defaults) {
-  ImportCollector rows("JSONL", std::filesystem::absolute(file).parent_path(), defaults);
+void add_rows(const std::filesystem::path& file, ImportCollector& rows) {
   for (const SourceLine& line : read_lines(file)) {
     Utterance row;
     row.where = place(file, line.number);
@@ -67,7 +67,25 @@ ImportedSet import_jsonl(const std::filesystem::path& file, const ImportDefaults
     if (row.id.empty()) row.id = row.where;  // neither id nor audio: about to be rejected
     rows.add(std::move(row));
   }
+}
+
+}  // namespace
+
+ImportedSet import_jsonl(const std::filesystem::path& file, const ImportDefaults& defaults) {
+  ImportCollector rows("JSONL", std::filesystem::absolute(file).parent_path(), defaults);
+  add_rows(file, rows);
   return rows.finish(file);
+}
+
+bool holds_manifests(const std::filesystem::path& folder) {
+  return std::filesystem::is_regular_file(folder / kManifests[0]);
+}
+
+ImportedSet import_manifests(const std::filesystem::path& folder, const ImportDefaults& defaults) {
+  ImportCollector rows("JSONL manifests", folder, defaults);
+  for (const char* name : kManifests)
+    if (std::filesystem::is_regular_file(folder / name)) add_rows(folder / name, rows);
+  return rows.finish(folder);
 }
 
 }  // namespace ttsft

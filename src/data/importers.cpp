@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 constexpr std::string_view kFormats =
     "give an LJSpeech folder or metadata.csv, a folder of audio with .txt or .lab files, a .jsonl, "
-    "a folder of .pt files or a Kaldi folder";
+    "a folder of .pt files, a Kaldi folder or one with train_manifest.jsonl";
 
 }  // namespace
 
@@ -102,7 +102,8 @@ void ImportCollector::add(Utterance row) {
   const bool encoded =
       std::any_of(defaults_.encoded_keys.begin(), defaults_.encoded_keys.end(),
                   [&row](const std::string& key) { return row.row.contains(key); });
-  if (row.audio_path.empty() && (row.audio.empty() || !encoded)) {
+  const bool nameless = row.audio.empty() && row.id == row.where;
+  if (row.audio_path.empty() && (!encoded || nameless)) {
     const std::string what = row.audio.empty() ? "no audio is named" : row.audio + " is not there";
     return reject(row.id, row.where, what, "audio_missing");
   }
@@ -147,6 +148,7 @@ ImportedSet import_set(const fs::path& source, const ImportDefaults& defaults) {
   if (fs::exists(source / "metadata.csv"))
     return import_ljspeech(source / "metadata.csv", defaults);
   if (fs::exists(source / "wav.scp")) return import_kaldi(source, defaults);
+  if (holds_manifests(source)) return import_manifests(source, defaults);
   if (holds_audio(source)) return import_audio_folder(source, defaults);
   if (holds_cache(source)) return import_cache(source, defaults);
   throw DataError("no data set in this folder", source.string(), kFormats);

@@ -320,6 +320,32 @@ TEST_F(Import, RowsWithCodesNeedNoRecordingAnyMore) {
   EXPECT_EQ(set.rejected[0].id, "lost");
 }
 
+TEST_F(Import, RowsWithCodesNeedAnIdAtLeast) {
+  folder_.write("set.jsonl",
+                "{\"id\": \"a__b\", \"audio_codes\": [[1, 2]]}\n{\"audio_codes\": [[1, 2]]}\n");
+  const ImportedSet set = import("set.jsonl");
+  ASSERT_EQ(set.utterances.size(), 1u);
+  EXPECT_EQ(set.utterances[0].id, "a__b");
+  ASSERT_EQ(set.rejected.size(), 1u);
+  EXPECT_EQ(set.rejected[0].reason, "no audio is named");
+}
+
+TEST_F(Import, ManifestsOfAPreparedFolderAreOneSet) {
+  const std::string first = "{\"id\": \"a\", \"audio\": \"a.wav\", \"text\": \"one\"}\n";
+  const std::string second = "{\"id\": \"b\", \"audio\": \"b.wav\", \"text\": \"two\"}\n";
+  for (const char* name : {"out/a.wav", "out/b.wav"}) folder_.write(name, "");
+  folder_.write("out/train_manifest.jsonl", first);
+  EXPECT_THAT(ids(import("out")), ElementsAre("a"));
+  folder_.write("out/val_manifest.jsonl", second);
+  const ImportedSet set = import("out");
+  EXPECT_EQ(set.format, "JSONL manifests");
+  EXPECT_THAT(ids(set), ElementsAre("a", "b"));
+  EXPECT_EQ(set.utterances[1].audio_path, folder_ / "out/b.wav");
+  EXPECT_EQ(set.utterances[1].where, "val_manifest.jsonl line 1");
+  folder_.write("out/val_manifest.jsonl", first);
+  EXPECT_THAT(message_of<DataError>([&] { import("out"); }), HasSubstr("called 'a'"));
+}
+
 TEST_F(Import, TheReferenceOfTheRunFileMustBeThere) {
   folder_.write("a.wav", "");
   folder_.write("metadata.csv", "a|one");

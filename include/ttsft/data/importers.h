@@ -34,6 +34,8 @@ struct ImportedSet {
 //   JSONL      audio | audio_filepath | wav | path; text | transcript | sentence; id |
 //   utterance_id;
 //              speaker | spk; language; instruct; ref_audio | reference; other fields are kept
+//   JSONL manifests  a folder with train_manifest.jsonl and perhaps val_manifest.jsonl, both in that
+//              form, as preparation tools leave them beside their arrays
 //   torch cache  a folder of .pt files, one per clip, as upstream's trainers cache them: rows
 //              {"cache": file}
 //   Kaldi      a folder with wav.scp, text and optionally utt2spk; segments and commands are

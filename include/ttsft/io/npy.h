@@ -1,0 +1,29 @@
+// numpy's .npy files: one array each. Format: numpy/lib/format.py, versions 1.0 to 3.0.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "ttsft/io/tensor_file.h"
+
+namespace ttsft {
+
+class MappedFile;
+
+// A mapped array of plain numbers, little-endian, in C order. As a TensorFile it holds one tensor
+// whose name is "".
+class NpyFile : public TensorFile {
+ public:
+  // DataError: no such file, cut short, big-endian, in Fortran order, or of objects or structures.
+  static std::shared_ptr<const NpyFile> open(const std::filesystem::path& file);
+  const TensorView& array() const { return tensors_.front(); }
+
+ private:
+  std::shared_ptr<MappedFile> mapped_;
+};
+
+// Version 1.0, as numpy.save writes it, under a temporary name first. BF16 has no numpy type and is
+// a logic_error.
+void write_npy(const std::filesystem::path& file, const TensorView& array);
+
+}  // namespace ttsft
