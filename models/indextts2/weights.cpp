@@ -1,7 +1,10 @@
 #include "models/indextts2/weights.h"
 
+#include <algorithm>
+
 #include "ttsft/core/error.h"
 #include "ttsft/io/torch_file.h"
+#include "ttsft/model/link_release.h"
 #include "ttsft/nn/weights.h"
 
 namespace ttsft::indextts2 {
@@ -23,9 +26,39 @@ const std::map<std::string, std::string> kLanguageModel = {{"gpt.", "the languag
                                                            {"final_norm.", "the language model"},
                                                            {"speed_emb.", "the language model"}};
 
-bool foreign(const std::string& name) {
-  return name.starts_with("inference_model.") || name == "gpt.wte.weight" ||
-         name.find(".lora_") != std::string::npos;
+// A tensor's upstream name; "" for one that is not of the model.
+std::string upstream_name(std::string name) {
+  const bool foreign = name.starts_with("inference_model.") || name == "gpt.wte.weight" ||
+                       name.find(".lora_") != std::string::npos;
+  if (foreign) return "";
+  if (const size_t at = name.find(kBaseLayer); at != std::string::npos)
+    name.replace(at, kBaseLayer.size(), ".");
+  return name;
+}
+
+// Upstream names in the order in which the file was saved.
+std::vector<std::string> saved_order(const std::filesystem::path& path, const TensorFile& names) {
+  std::vector<std::string> order;
+  if (path.extension() != ".safetensors") {
+    const auto file = TorchFile::open(path);
+    const TorchValue* wrapped = file->root().find("model");
+    const TorchValue& root = wrapped && wrapped->dict() ? *wrapped : file->root();
+    for (const TorchValue::Entry& entry : *root.dict()) {
+      const std::string name = upstream_name(entry.first);
+      if (names.find(name)) order.push_back(name);
+    }
+  }
+  if (order.size() != names.tensors().size()) {
+    order.clear();
+    for (const TensorView& view : names.tensors()) order.push_back(view.name);
+  }
+  return order;
+}
+
+torch::Dtype precision_of(GptPrecision precision, const TensorView& view) {
+  const torch::Dtype own = to_torch(view.dtype);
+  if (precision == GptPrecision::kKeep || !c10::isFloatingType(own)) return own;
+  return precision == GptPrecision::kFloat16 ? torch::kFloat16 : torch::kFloat32;
 }
 
 }  // namespace
@@ -39,11 +72,8 @@ std::shared_ptr<const TensorFile> open_gpt(const std::filesystem::path& file) {
   auto names = std::make_shared<DerivedTensors>(source);
   for (TensorView view : source->tensors()) {
     if (!view.name.starts_with(prefix)) continue;
-    view.name.erase(0, prefix.size());
-    if (foreign(view.name)) continue;
-    if (const size_t at = view.name.find(kBaseLayer); at != std::string::npos)
-      view.name.replace(at, kBaseLayer.size(), ".");
-    names->keep(view);
+    view.name = upstream_name(view.name.substr(prefix.size()));
+    if (!view.name.empty()) names->keep(view);
   }
   names->finish();
   return names;
@@ -69,6 +99,35 @@ Conditioner load_conditioner(const std::shared_ptr<const TensorFile>& file, cons
   load_strict(*model, file, options);
   model->eval();
   return model;
+}
+
+bool is_encoder_tensor(const std::string& name) {
+  return std::any_of(kEncoders.begin(), kEncoders.end(),
+                     [&](const auto& entry) { return name.starts_with(entry.first); });
+}
+
+void write_release(const Config& base, const std::filesystem::path& out,
+                   const std::map<std::string, torch::Tensor>& changed, GptPrecision precision) {
+  const auto file = open_gpt(base.gpt_file);
+  std::vector<torch::Tensor> kept;  // owners of what the views look at
+  TorchValue::Dict dict;
+  for (const std::string& name : saved_order(base.gpt_file, *file)) {
+    const TensorView& view = file->at(name);
+    const torch::Dtype type = precision_of(precision, view);
+    const auto replacement = changed.find(name);
+    if (replacement == changed.end() && type == to_torch(view.dtype)) {
+      dict.push_back({name, {view}});
+      continue;
+    }
+    const torch::Tensor value =
+        replacement == changed.end() ? copy_tensor(view) : replacement->second.detach();
+    kept.push_back(value.to(torch::kCPU, type).contiguous());
+    dict.push_back({name, {view_tensor(name, kept.back())}});
+  }
+  const std::filesystem::path name = base.gpt_file.lexically_relative(base.folder);
+  std::filesystem::create_directories(out);
+  link_release(base.folder, out, [&](const std::filesystem::path& f) { return f == name; });
+  write_torch_file(out / name, TorchValue{dict});
 }
 
 }  // namespace ttsft::indextts2

@@ -4,7 +4,9 @@
 #include <torch/torch.h>
 
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <string>
 
 #include "models/indextts2/conditioner.h"
 #include "models/indextts2/modules.h"
@@ -24,5 +26,16 @@ UnifiedVoice load_gpt(const std::shared_ptr<const TensorFile>& file, const GptCo
 // The encoders alone, in float32.
 Conditioner load_conditioner(const std::shared_ptr<const TensorFile>& file, const GptConfig& config,
                              torch::Device device);
+
+// Of the encoders: what prep's results depend on, and training leaves alone.
+bool is_encoder_tensor(const std::string& name);
+
+enum class GptPrecision { kKeep, kFloat32, kFloat16 };
+
+// A complete checkpoint in the released layout: gpt.pth as a plain state dict that upstream loads,
+// every tensor of the base in its order, those in `changed` replaced and of the base's type or the
+// one asked for; all other files linked.
+void write_release(const Config& base, const std::filesystem::path& out,
+                   const std::map<std::string, torch::Tensor>& changed, GptPrecision precision);
 
 }  // namespace ttsft::indextts2

@@ -1,0 +1,279 @@
+#include "models/indextts2/prep.h"
+
+#include <algorithm>
+
+#include "models/indextts2/manifests.h"
+#include "ttsft/core/error.h"
+#include "ttsft/core/hash.h"
+#include "ttsft/core/log.h"
+#include "ttsft/core/strings.h"
+#include "ttsft/data/prepared_set.h"
+#include "ttsft/features/sinc_resample.h"
+#include "ttsft/io/atomic_file.h"
+#include "ttsft/io/torch_file.h"
+#include "ttsft/text/python_string.h"
+#include "ttsft/text/regex.h"
+
+namespace ttsft::indextts2 {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Changes when the same input would give another row.
+constexpr const char* kFormat = "indextts2 arrays 1";
+
+constexpr int kEncoderRate = 16000;
+constexpr double kCodesPerSecond = 50;
+constexpr double kMostUnknown = 0.05;  // share of <unk> in a text
+
+torch::Tensor as_tensor(const std::vector<float>& wave) {
+  return torch::from_blob(const_cast<float*>(wave.data()), {static_cast<int64_t>(wave.size())});
+}
+
+}  // namespace
+
+// What only recordings need.
+struct SpeechPreparer::Encoders {
+  SpeechEncoder speech;
+  RepCodec codec;
+  Conditioner conditioner;
+};
+
+std::string clean_text(const std::string& text) {
+  static const Regex speaker("(?i)^\\s*(?:speaker|spk)\\s*\\d+\\s*[:：]\\s*");
+  std::string clean = replace_all(strip(text), "\u3000", " ");
+  clean = replace_all(clean, "\u00a0", " ");
+  clean = speaker.replace(clean, [](const Regex::Groups&) { return std::string(); });
+  return std::string(strip(clean));
+}
+
+SpeechPreparer::SpeechPreparer(const ModelContext& context)
+    : run_(context.config),
+      options_(static_cast<const Options&>(*run_.model_options)),
+      config_(read_config(run_.checkpoint)),
+      text_(run_.checkpoint, options_.text()),
+      device_(context.device) {
+  if (text_.size() > config_.gpt.text_vocabulary && options_.extend_vocabulary.empty())
+    throw DataError("the tokenizer has " + std::to_string(text_.size()) +
+                        " pieces and the text table " +
+                        std::to_string(config_.gpt.text_vocabulary) + " rows",
+                    config_.bpe_model.string(), "take both from one release");
+  Hasher hasher;
+  hasher.add(kFormat).add(hash_file(run_.checkpoint / options_.text().tokenizer));
+  hasher.add(options_.normalize ? "normalized" : "as it is").add(options_.grammars.string());
+  if (const fs::path glossary = run_.checkpoint / "glossary.yaml";
+      options_.glossary && fs::exists(glossary))
+    hasher.add(hash_file(glossary));
+  // Of gpt.pth the encoders alone: a fine-tuned one has the same.
+  const auto gpt = open_gpt(config_.gpt_file);
+  for (const TensorView& view : gpt->tensors())
+    if (is_encoder_tensor(view.name)) hasher.add(view.name).add(view.bytes);
+  hasher.add(hash_file(config_.w2v_stats));
+  hasher.add(hash_file(locate(config_, Auxiliary::kW2vBert) / "model.safetensors"));
+  hasher.add(hash_file(locate(config_, Auxiliary::kSemanticCodec)));
+  fingerprint_ = hasher.hex();
+}
+
+SpeechPreparer::~SpeechPreparer() = default;
+
+SpeechPreparer::Encoders& SpeechPreparer::encoders() {
+  if (!encoders_) {
+    const auto codec = open_tensor_file(locate(config_, Auxiliary::kSemanticCodec));
+    encoders_ = std::make_unique<Encoders>(
+        Encoders{SpeechEncoder(locate(config_, Auxiliary::kW2vBert), config_.w2v_stats, device_),
+                 load_repcodec(codec, config_.semantic_codec, device_),
+                 load_conditioner(open_gpt(config_.gpt_file), config_.gpt, device_)});
+  }
+  return *encoders_;
+}
+
+AudioLimits SpeechPreparer::limits() const {
+  AudioLimits limits;
+  limits.sample_rate = kEncoderRate;
+  limits.min_seconds = 0.3;
+  limits.max_seconds = static_cast<double>(config_.gpt.max_mel_tokens) / kCodesPerSecond;
+  return limits;
+}
+
+int64_t SpeechPreparer::batch_budget() const {
+  return (device_.is_cuda() ? 600 : 60) * kEncoderRate;
+}
+
+fs::path SpeechPreparer::source_path(const nlohmann::ordered_json& row,
+                                     const std::string& key) const {
+  if (!row.contains(key) || !row[key].is_string()) return {};
+  const fs::path& source = run_.data.source;
+  const fs::path folder = fs::is_directory(source) ? source : source.parent_path();
+  return fs::absolute(folder / row[key].get<std::string>()).lexically_normal();
+}
+
+std::string SpeechPreparer::content_hash(const Utterance& utterance) const {
+  Hasher hasher;
+  bool any = false;
+  for (const std::string& key : path_keys(row_kind(utterance.row))) {
+    const fs::path file = source_path(utterance.row, key);
+    if (file.empty()) continue;
+    hasher.add(hash_file(file));
+    any = true;
+  }
+  return any ? hasher.hex() : "";
+}
+
+bool SpeechPreparer::intact(const nlohmann::ordered_json& row) const {
+  const std::vector<std::string> keys = path_keys(row_kind(row));
+  return std::all_of(keys.begin(), keys.end(), [&](const std::string& key) {
+    return !row.contains(key) || !row[key].is_string() ||
+           fs::exists(run_.data.prepared / row[key].get<std::string>());
+  });
+}
+
+// Refuses what train could not use before the encoders spend time on it.
+void SpeechPreparer::load(PrepItem& item) const {
+  if (!needs_audio(*item.utterance)) return check_encoded(item);
+  const std::vector<int64_t> ids = text_.encode(clean_text(item.utterance->text));
+  const std::string& where = item.utterance->where;
+  if (ids.empty()) throw DataError("nothing of the text is spoken", where, "mend the transcript");
+  if (std::ssize(ids) > config_.gpt.max_text_tokens)
+    throw DataError("the text has " + std::to_string(ids.size()) + " tokens, " +
+                        std::to_string(config_.gpt.max_text_tokens) + " are possible",
+                    where, "cut the clip at a sentence end");
+  if (const double unknown = text_.unknown_share(ids); unknown > kMostUnknown)
+    throw DataError(
+        std::to_string(static_cast<int>(100 * unknown + 0.5)) +
+            " % of the text's tokens are <unk>: the tokenizer does not know its letters",
+        where, "extend it (indextts2.extend_vocabulary), or correct the text");
+  // Upstream's way by 24 kHz: without it most codes are others.
+  const int rate = item.audio.sample_rate, middle = static_cast<int>(config_.sample_rate);
+  torch::Tensor wave =
+      sinc_resample(as_tensor(item.audio.samples), rate, middle, KernelPrecision::kFloat);
+  wave = sinc_resample(wave, middle, kEncoderRate, KernelPrecision::kFloat).contiguous();
+  item.wave.assign(wave.data_ptr<float>(), wave.data_ptr<float>() + wave.numel());
+}
+
+void SpeechPreparer::check_encoded(PrepItem& item) const {
+  const Utterance& utterance = *item.utterance;
+  nlohmann::ordered_json row = utterance.row;
+  for (const std::string& key : path_keys(row_kind(row)))
+    if (const fs::path file = source_path(row, key); !file.empty()) row[key] = file.string();
+  const ItemFiles files = item_files(row, utterance.where);
+  const auto codes = read_codes(files.codes, config_.gpt, files.code_count);
+  read_text_ids(files.text_ids, config_.gpt, files.text_count);
+  read_condition(files.condition, config_.gpt);
+  read_emotion(files.emotion, config_.gpt);
+  item.seconds = static_cast<double>(codes.size()) / kCodesPerSecond;
+  item.row = std::move(row);
+}
+
+void SpeechPreparer::encode(std::span<PrepItem*> batch) {
+  c10::InferenceMode inference;
+  std::vector<PrepItem*> recordings;
+  std::copy_if(batch.begin(), batch.end(), std::back_inserter(recordings),
+               [this](const PrepItem* item) { return needs_audio(*item->utterance); });
+  if (!recordings.empty()) encode_recordings(recordings);
+}
+
+void SpeechPreparer::encode_recordings(std::span<PrepItem* const> items) {
+  Encoders& with = encoders();
+  std::vector<torch::Tensor> waves, frames;
+  for (const PrepItem* item : items) waves.push_back(as_tensor(item->wave));
+  const std::vector<SpeechFeatures> features = with.speech.encode(waves);
+  std::map<int64_t, std::vector<size_t>> by_length;  // the perceivers hear no padding
+  for (size_t i = 0; i < features.size(); ++i) {
+    frames.push_back(features[i].frames);
+    by_length[features[i].frames.size(0)].push_back(i);
+  }
+  const std::vector<SemanticCodes> codes = with.codec->quantize(frames);
+  std::vector<torch::Tensor> conditions(items.size()), emotions(items.size());
+  for (const auto& [length, members] : by_length) {
+    std::vector<torch::Tensor> rows;
+    std::vector<int64_t> valid;
+    for (const size_t i : members) {
+      rows.push_back(frames[i]);
+      valid.push_back(features[i].valid);
+    }
+    const torch::Tensor x = torch::stack(rows);
+    const torch::Tensor lengths = torch::tensor(valid, torch::kInt64).to(device_);
+    const torch::Tensor condition = with.conditioner->condition(x, lengths).to(torch::kCPU);
+    const torch::Tensor emotion = with.conditioner->emotion(x, lengths).to(torch::kCPU);
+    for (size_t row = 0; row < members.size(); ++row) {
+      conditions[members[row]] = condition[static_cast<int64_t>(row)];
+      emotions[members[row]] = emotion[static_cast<int64_t>(row)];
+    }
+  }
+  for (size_t i = 0; i < items.size(); ++i) {
+    PrepItem& item = *items[i];
+    const Utterance& utterance = *item.utterance;
+    const int64_t count = codes[i].codes.size(0);
+    if (count > config_.gpt.max_mel_tokens) {
+      item.refused = std::to_string(count) + " codes, the model has places for " +
+                     std::to_string(config_.gpt.max_mel_tokens) + ": cut the recording";
+      continue;
+    }
+    const std::vector<int64_t> ids = text_.encode(clean_text(utterance.text));
+    const ArrayFiles files = array_files(utterance.id);
+    write_ids(run_.data.prepared / files.codes, codes[i].codes);
+    write_ids(run_.data.prepared / files.text_ids, torch::tensor(ids, torch::kInt64));
+    write_floats(run_.data.prepared / files.condition, conditions[i]);
+    write_floats(run_.data.prepared / files.emotion, emotions[i]);
+    item.seconds = static_cast<double>(count) / kCodesPerSecond;
+    item.row = utterance.row;
+    if (!utterance.speaker.empty()) item.row["speaker"] = utterance.speaker;
+    item.row["text_ids_path"] = files.text_ids.string();
+    item.row["text_len"] = ids.size();
+    item.row["codes_path"] = files.codes.string();
+    item.row["code_len"] = count;
+    item.row["condition_path"] = files.condition.string();
+    item.row["condition_len"] = config_.gpt.speaker.latents;
+    item.row["emo_vec_path"] = files.emotion.string();
+  }
+}
+
+std::set<std::string> SpeechPreparer::validation_of(const std::vector<Utterance>& rows) const {
+  const ValidationChoice& choice = run_.data.validation;
+  std::set<std::string> chosen;
+  if (!choice.list.empty()) {
+    for (const std::string& line : split(read_text(choice.list), '\n')) chosen.insert(trim(line));
+    return chosen;
+  }
+  std::vector<std::string> ids;
+  for (const Utterance& row : rows) ids.push_back(row.id);
+  for (const std::string& id : validation_ids(ids, choice.share)) chosen.insert(id);
+  return chosen;
+}
+
+nlohmann::ordered_json SpeechPreparer::finish(const std::vector<Utterance>& rows,
+                                              const fs::path& folder) {
+  SpeakerPrompts speakers;
+  std::vector<Utterance> recordings;
+  for (const Utterance& row : rows) {
+    const RowKind kind = row_kind(row.row);
+    if (kind == RowKind::kPair) continue;  // names its prompt
+    PromptFiles files{row.id, source_path(row.row, "condition_path"),
+                      source_path(row.row, "emo_vec_path")};
+    if (kind == RowKind::kRecording) {
+      const ArrayFiles own = array_files(row.id);
+      files = {row.id, own.condition, own.emotion};
+      recordings.push_back(row);
+    }
+    speakers[row.speaker].push_back(files);
+  }
+  write_speakers(folder / "speakers.json", speakers);
+  nlohmann::ordered_json described = {{"speakers", nlohmann::ordered_json::object()}};
+  for (const auto& [name, clips] : speakers) {
+    described["speakers"][name] = {{"clips", clips.size()}};
+    if (clips.size() == 1)
+      log_warning("speaker '", name, "' has one clip: it can only be conditioned on itself");
+  }
+  if (recordings.empty()) return described;
+  ManifestOptions manifests;
+  manifests.validation = validation_of(rows);
+  manifests.pairs = options_.pairs;
+  manifests.seed = static_cast<uint64_t>(run_.seed);
+  manifests.condition_length = config_.gpt.speaker.latents;
+  manifests.tokenizer = options_.text().tokenizer.filename().string();
+  manifests.gpt_checkpoint = config_.gpt_file.filename().string();
+  described["manifests"] = write_manifests(recordings, speakers, folder, manifests);
+  return described;
+}
+
+}  // namespace ttsft::indextts2

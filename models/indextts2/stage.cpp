@@ -1,0 +1,166 @@
+#include "models/indextts2/stage.h"
+
+#include "ttsft/core/error.h"
+#include "ttsft/core/log.h"
+#include "ttsft/nn/rng.h"
+
+namespace ttsft::indextts2 {
+namespace {
+
+constexpr double kDropout = 0.1;  // GPT-2's own, which upstream trains with
+
+const PairSample& pair(const Sample& sample) {
+  return static_cast<const PairSample&>(sample);
+}
+const SpeechBatch& speech(const Batch& batch) {
+  return static_cast<const SpeechBatch&>(batch);
+}
+
+torch::Tensor long_tensor(const std::vector<int64_t>& values) {
+  return torch::tensor(values, torch::kInt64);
+}
+
+}  // namespace
+
+LmStage::LmStage(const ModelContext& context, const CheckpointRef& checkpoint)
+    : run_(context.config),
+      options_(static_cast<const Options&>(*context.config.model_options)),
+      folder_(checkpoint.folder),
+      config_(read_config(folder_)),
+      objective_(config_.gpt, {options_.text_weight, options_.mel_weight}),
+      device_(context.device) {
+  model_ = load_gpt(open_gpt(config_.gpt_file), config_.gpt, run_.train.dropout.value_or(kDropout),
+                    device_, context.dtype);
+  if (run_.train.activation_checkpointing) model_->gpt->set_activation_checkpointing(true);
+}
+
+std::vector<PromptFiles> LmStage::prompts_of(const PreparedRow& row, const ItemFiles& own) {
+  const std::vector<PromptFiles> itself = {{row.id, own.condition, own.emotion}};
+  if (row_kind(row.row) == RowKind::kPair) return itself;
+  if (!speakers_) speakers_ = read_speakers(run_.data.prepared / "speakers.json");
+  const std::string speaker = row.row.value("speaker", run_.data.speaker);
+  auto prompts = choose_prompts((*speakers_)[speaker], row.id, options_.pairs,
+                                static_cast<uint64_t>(run_.seed));
+  if (!prompts.empty()) return prompts;
+  if (lonely_.insert(speaker).second)
+    log_warning("speaker '", speaker,
+                "' has no second clip: its clip is conditioned on itself, and gives itself away");
+  return itself;
+}
+
+std::unique_ptr<Sample> LmStage::read(const PreparedRow& row) {
+  const std::filesystem::path& prepared = run_.data.prepared;
+  const ItemFiles files = item_files(row.row, "utterance " + row.id);
+  auto sample = std::make_unique<PairSample>();
+  sample->id = row.id;
+  sample->text = read_text_ids(prepared / files.text_ids, config_.gpt, files.text_count);
+  sample->codes = read_codes(prepared / files.codes, config_.gpt, files.code_count);
+  sample->prompts = prompts_of(row, files);
+  with_prompt(*sample, 0);  // refuses a prompt of another checkpoint before the first step
+  sample->length = objective_.length(*sample);
+  return sample;
+}
+
+SpeechSample LmStage::with_prompt(const PairSample& sample, size_t which) const {
+  SpeechSample whole = sample;
+  if (sample.prompts.empty()) return whole;
+  const PromptFiles& prompt = sample.prompts[which];
+  whole.condition = read_condition(run_.data.prepared / prompt.condition, config_.gpt);
+  whole.emotion = read_emotion(run_.data.prepared / prompt.emotion, config_.gpt);
+  return whole;
+}
+
+std::unique_ptr<Sample> LmStage::random_sample(uint64_t seed) {
+  constexpr int64_t kCodes = 24, kText = 12;
+  torch::Generator generator = make_generator(torch::kCPU, derive_seed(seed, "random sample"));
+  const auto ids = [&](int64_t from, int64_t below, int64_t count) {
+    const torch::Tensor drawn = torch::randint(from, below, {count}, generator, torch::kInt64);
+    return std::vector<int64_t>(drawn.data_ptr<int64_t>(), drawn.data_ptr<int64_t>() + count);
+  };
+  const auto values = [&](torch::IntArrayRef shape) {
+    return torch::randn(shape, generator, torch::TensorOptions()) * 0.5;
+  };
+  const GptConfig& c = config_.gpt;
+  auto sample = std::make_unique<PairSample>();
+  sample->id = "random";
+  sample->text = ids(3, c.text_vocabulary, kText);
+  sample->codes = ids(0, c.start_mel_token, kCodes);
+  sample->condition = values({c.speaker.latents, c.model_dim});
+  sample->emotion = values({c.model_dim});
+  sample->length = objective_.length(*sample);
+  return sample;
+}
+
+std::unique_ptr<Batch> LmStage::collate(std::span<const Sample* const> samples) const {
+  std::vector<SpeechSample> rows;
+  for (const Sample* sample : samples) rows.push_back(with_prompt(pair(*sample), 0));
+  std::vector<const SpeechSample*> pointers;
+  for (const SpeechSample& row : rows) pointers.push_back(&row);
+  return std::make_unique<SpeechBatch>(objective_.collate(pointers));
+}
+
+std::unique_ptr<Batch> LmStage::collate_training(std::span<const Sample* const> samples,
+                                                 uint64_t seed) const {
+  std::vector<SpeechSample> rows;
+  for (const Sample* sample : samples) {
+    const PairSample& item = pair(*sample);
+    const uint64_t draw = derive_seed(seed, "prompt of " + item.id);
+    rows.push_back(with_prompt(item, item.prompts.empty() ? 0 : draw % item.prompts.size()));
+  }
+  std::vector<const SpeechSample*> pointers;
+  for (const SpeechSample& row : rows) pointers.push_back(&row);
+  return std::make_unique<SpeechBatch>(objective_.collate(pointers));
+}
+
+std::vector<LossTerm> LmStage::loss(const Batch& batch, const LossRequest& request) {
+  return objective_.loss(model_, speech(batch).to(device_), request.accuracy);
+}
+
+SpeechBatch LmStage::batch_of(const Sample& sample) const {
+  const SpeechSample whole = with_prompt(pair(sample), 0);
+  const SpeechSample* row = &whole;
+  return objective_.collate(std::span(&row, 1)).to(device_);
+}
+
+Probe LmStage::train_probe(const Sample& sample) {
+  torch::NoGradGuard no_grad;
+  const SpeechBatch batch = batch_of(sample);
+  const torch::Tensor hidden = model_->gpt(objective_.embed(model_, batch)).squeeze(0);  // [T, D]
+  const torch::Tensor states = model_->norm(hidden.index_select(0, batch.mel_from));
+  return {model_->mel_head(states).to(torch::kFloat32), batch.mel_label};
+}
+
+Probe LmStage::decode_probe(const Sample& sample) {
+  torch::NoGradGuard no_grad;
+  const SpeechBatch batch = batch_of(sample);
+  const torch::Tensor inputs = objective_.embed(model_, batch);  // [1, T, D]
+  const int64_t codes = batch.mel.size(0) - 1, prompt = inputs.size(1) - codes;
+  KvCache cache = model_->gpt->make_cache(1, inputs.size(1), inputs.options());
+  std::vector<torch::Tensor> logits;
+  torch::Tensor hidden = model_->gpt->forward(inputs.narrow(1, 0, prompt), {}, &cache);
+  for (int64_t i = 0;; ++i) {
+    const torch::Tensor last = model_->norm(hidden.select(1, hidden.size(1) - 1));  // [1, D]
+    logits.push_back(model_->mel_head(last).to(torch::kFloat32));
+    if (i == codes) break;
+    hidden = model_->gpt->forward(inputs.narrow(1, prompt + i, 1), {}, &cache);
+  }
+  return {torch::cat(logits), batch.mel_label};
+}
+
+torch::Tensor LmStage::target_codes(const Sample& sample) const {
+  return long_tensor(pair(sample).codes);
+}
+
+void LmStage::save_beside_adapter(const std::filesystem::path&) {
+  // Upstream's tools read no adapters, and PEFT wants its two files alone.
+}
+
+void LmStage::save_full(const std::filesystem::path& folder,
+                        const std::map<std::string, torch::Tensor>& weights) {
+  std::map<std::string, torch::Tensor> changed;
+  for (const auto& item : model_->named_parameters()) changed[item.key()] = item.value();
+  for (const auto& [name, value] : weights) changed[name] = value;
+  write_release(config_, folder, changed, GptPrecision::kKeep);
+}
+
+}  // namespace ttsft::indextts2

@@ -1,0 +1,61 @@
+// The stage `lm`: the GPT, as the train and eval engines see it. The encoders that condition it are
+// not in memory: prep has run them.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+
+#include "models/indextts2/arrays.h"
+#include "models/indextts2/objective.h"
+#include "models/indextts2/options.h"
+#include "models/indextts2/weights.h"
+#include "ttsft/model/adapter.h"
+
+namespace ttsft::indextts2 {
+
+// A row whose prompt is read when a batch is made: the latents of a large set would fill memory.
+struct PairSample : SpeechSample {
+  std::vector<PromptFiles> prompts;  // one of them at a time; empty: condition and emotion are set
+};
+
+class LmStage : public Stage {
+ public:
+  LmStage(const ModelContext& context, const CheckpointRef& checkpoint);
+
+  torch::nn::Module& module() override { return *model_; }
+  bool trainable(const std::string&) const override {
+    return true;
+  }  // all of UnifiedVoice, as upstream; the encoders are not here
+
+  std::unique_ptr<Sample> read(const PreparedRow& row) override;
+  std::unique_ptr<Sample> random_sample(uint64_t seed) override;
+  std::unique_ptr<Batch> collate(std::span<const Sample* const> samples) const override;
+  std::unique_ptr<Batch> collate_training(std::span<const Sample* const> samples,
+                                          uint64_t seed) const override;
+  std::vector<LossTerm> loss(const Batch& batch, const LossRequest& request) override;
+  Probe train_probe(const Sample& sample) override;
+  Probe decode_probe(const Sample& sample) override;
+  torch::Tensor target_codes(const Sample& sample) const override;
+  void save_beside_adapter(const std::filesystem::path& folder) override;
+  void save_full(const std::filesystem::path& folder,
+                 const std::map<std::string, torch::Tensor>& weights) override;
+
+ private:
+  std::vector<PromptFiles> prompts_of(const PreparedRow& row, const ItemFiles& own);
+  SpeechSample with_prompt(const PairSample& sample, size_t which) const;
+  SpeechBatch batch_of(const Sample& sample) const;
+
+  const RunConfig& run_;
+  const Options& options_;
+  std::filesystem::path folder_;  // of the checkpoint
+  Config config_;
+  Objective objective_;
+  torch::Device device_;
+  UnifiedVoice model_{nullptr};
+  std::optional<SpeakerPrompts> speakers_;  // of the prepared set, read at the first need
+  std::set<std::string> lonely_;            // speakers of a single clip, each named once
+};
+
+}  // namespace ttsft::indextts2
