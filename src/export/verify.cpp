@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "ttsft/io/safetensors.h"
+#include "ttsft/io/torch_file.h"
 #include "ttsft/model/load_stage.h"
 
 namespace ttsft {
@@ -16,8 +16,8 @@ constexpr double kFloatTolerance = 2e-4;
 constexpr double kHalfTolerance = 5e-2;
 
 bool holds_half(const fs::path& file) {
-  const SafetensorsReader reader = SafetensorsReader::open(file);
-  for (const TensorView& view : reader.tensors()) {
+  const auto reader = open_tensor_file(file);
+  for (const TensorView& view : reader->tensors()) {
     if (view.dtype == DType::kF16 || view.dtype == DType::kBF16) return true;
   }
   return false;
@@ -46,7 +46,8 @@ double relative_difference(const torch::Tensor& logits, const torch::Tensor& ref
 
 double export_tolerance(const fs::path& folder) {
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (entry.path().extension() == ".safetensors" && holds_half(entry.path())) {
+    const std::string ending = entry.path().extension().string();
+    if ((ending == ".safetensors" || ending == ".pth") && holds_half(entry.path())) {
       return kHalfTolerance;
     }
   }

@@ -8,6 +8,7 @@
 #include "ttsft/core/progress.h"
 #include "ttsft/io/atomic_file.h"
 #include "ttsft/io/safetensors.h"
+#include "ttsft/io/torch_file.h"
 #include "ttsft/nn/rng.h"
 #include "ttsft/nn/weights.h"
 
@@ -53,6 +54,11 @@ int64_t byte_size(const FixtureTensor& tensor) {
   return shape_size(tensor.shape) * dtype_size(tensor.dtype);
 }
 
+bool is_torch_file(const std::filesystem::path& path) {
+  const std::string ending = path.extension().string();
+  return ending == ".pt" || ending == ".pth" || ending == ".bin";
+}
+
 // Progress in whole megabytes; what is below one waits for the next tensor.
 class Meter {
  public:
@@ -68,6 +74,36 @@ class Meter {
   Progress progress_;
   int64_t pending_ = 0;
 };
+
+// Puts a tensor into the dictionaries that its name leads through: "net/cfm/conv1.weight".
+void put(TorchValue& root, std::string_view name, const TensorView& view) {
+  if (name.empty()) {
+    root.data = view;
+    return;
+  }
+  if (!root.dict()) root.data = TorchValue::Dict();
+  auto& entries = std::get<TorchValue::Dict>(root.data);
+  const size_t slash = name.find('/');
+  const std::string key(name.substr(0, slash));
+  if (entries.empty() || entries.back().first != key) entries.push_back({key, {}});
+  const bool last = slash == std::string_view::npos;
+  put(entries.back().second, last ? std::string_view() : name.substr(slash + 1), view);
+}
+
+void write_torch_tensors(const FixtureFile& file, const std::filesystem::path& target,
+                         uint64_t seed, Meter& meter) {
+  TorchValue root;
+  std::vector<std::vector<std::byte>> data;  // owners of what the views look at
+  data.reserve(file.tensors.size());
+  for (const FixtureTensor& spec : file.tensors) {
+    data.emplace_back(static_cast<size_t>(byte_size(spec)));
+    fill(spec, derive_seed(seed, file.path + ":" + spec.name), data.back());
+    put(root, spec.name, {spec.name, spec.dtype, spec.shape, data.back()});
+    meter.advance(byte_size(spec), file.path);
+  }
+  std::filesystem::create_directories(target.parent_path());
+  write_torch_file(target, root);
+}
 
 void write_tensors(const FixtureFile& file, const std::filesystem::path& target, uint64_t seed,
                    Meter& meter) {
@@ -100,6 +136,8 @@ void write_fixture(const std::vector<FixtureFile>& files, const std::filesystem:
     const std::filesystem::path target = folder.path() / file.path;
     if (file.tensors.empty()) {
       write_text_atomic(target, file.text);
+    } else if (is_torch_file(target)) {
+      write_torch_tensors(file, target, seed, meter);
     } else {
       write_tensors(file, target, seed, meter);
     }

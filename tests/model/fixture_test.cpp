@@ -6,6 +6,7 @@
 #include "support/temporary_folder.h"
 #include "ttsft/core/error.h"
 #include "ttsft/io/atomic_file.h"
+#include "ttsft/io/torch_file.h"
 #include "ttsft/nn/weights.h"
 
 namespace ttsft {
@@ -28,6 +29,25 @@ std::vector<FixtureFile> files() {
 
 SafetensorsReader open(const std::filesystem::path& folder) {
   return SafetensorsReader::open(folder / "sub/model.safetensors");
+}
+
+TEST(Fixture, WritesTorchFilesWithTheirDictionaries) {
+  const TemporaryFolder folder;
+  FixtureFile nested{"net.pth", {}, {}};
+  nested.tensors = {{"net/cfm/a.weight", DType::kF32, {3, 2}, Fill::kOne},
+                    {"net/cfm/b.bias", DType::kF16, {2}, Fill::kZero},
+                    {"net/regulator/a.weight", DType::kF32, {1}, Fill::kOne}};
+  FixtureFile single{"deep/matrix.pt", {{"", DType::kF32, {4, 5}, Fill::kNormal, 1.0}}, {}};
+  write_fixture({nested, single}, folder / "out", 1);
+  const auto net = TorchFile::open(folder / "out/net.pth");
+  EXPECT_EQ(net->at("net.cfm.a.weight").shape, (Shape{3, 2}));
+  EXPECT_EQ(net->at("net.cfm.b.bias").dtype, DType::kF16);
+  const TorchValue* inner = net->root().find("net");
+  ASSERT_TRUE(inner && inner->find("cfm") && inner->find("regulator"));
+  EXPECT_EQ(inner->find("cfm")->dict()->size(), 2u) << "names keep their dots";
+  const auto matrix = TorchFile::open(folder / "out/deep/matrix.pt");
+  ASSERT_TRUE(matrix->root().tensor());
+  EXPECT_EQ(matrix->root().tensor()->shape, (Shape{4, 5}));
 }
 
 TEST(Fixture, WritesTextAndTensorsAsListed) {
