@@ -53,11 +53,15 @@ SpeechPreparer::SpeechPreparer(const ModelContext& context)
       config_(read_config(run_.checkpoint)),
       text_(run_.checkpoint, options_.text()),
       device_(context.device) {
-  if (text_.size() > config_.gpt.text_vocabulary && options_.extend_vocabulary.empty())
+  if (!options_.extend_vocabulary.empty()) {
+    // The rows that train will add.
+    config_.gpt.text_vocabulary = std::max(config_.gpt.text_vocabulary, text_.size() + 1);
+  } else if (text_.size() > config_.gpt.text_vocabulary) {
     throw DataError("the tokenizer has " + std::to_string(text_.size()) +
                         " pieces and the text table " +
                         std::to_string(config_.gpt.text_vocabulary) + " rows",
                     config_.bpe_model.string(), "take both from one release");
+  }
   Hasher hasher;
   hasher.add(kFormat).add(hash_file(run_.checkpoint / options_.text().tokenizer));
   hasher.add(options_.normalize ? "normalized" : "as it is").add(options_.grammars.string());

@@ -1,5 +1,6 @@
 #include "models/indextts2/stage.h"
 
+#include "models/indextts2/vocabulary.h"
 #include "ttsft/core/error.h"
 #include "ttsft/core/log.h"
 #include "ttsft/nn/rng.h"
@@ -31,6 +32,13 @@ LmStage::LmStage(const ModelContext& context, const CheckpointRef& checkpoint)
       device_(context.device) {
   model_ = load_gpt(open_gpt(config_.gpt_file), config_.gpt, run_.train.dropout.value_or(kDropout),
                     device_, context.dtype);
+  if (!options_.extend_vocabulary.empty()) {
+    if (run_.train.method == "lora")
+      throw UsageError("an adapter has no place for new rows of the text tables",
+                       "indextts2.extend_vocabulary", "train with method: full");
+    config_.gpt.text_vocabulary =
+        extend_vocabulary(model_, config_.bpe_model, options_.extend_vocabulary);
+  }
   if (run_.train.activation_checkpointing) model_->gpt->set_activation_checkpointing(true);
 }
 
@@ -160,7 +168,7 @@ void LmStage::save_full(const std::filesystem::path& folder,
   std::map<std::string, torch::Tensor> changed;
   for (const auto& item : model_->named_parameters()) changed[item.key()] = item.value();
   for (const auto& [name, value] : weights) changed[name] = value;
-  write_release(config_, folder, changed, GptPrecision::kKeep);
+  write_release(config_, folder, changed, GptPrecision::kKeep, options_.extend_vocabulary);
 }
 
 }  // namespace ttsft::indextts2

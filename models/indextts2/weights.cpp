@@ -2,10 +2,13 @@
 
 #include <algorithm>
 
+#include "models/indextts2/vocabulary.h"
 #include "ttsft/core/error.h"
+#include "ttsft/io/atomic_file.h"
 #include "ttsft/io/torch_file.h"
 #include "ttsft/model/link_release.h"
 #include "ttsft/nn/weights.h"
+#include "ttsft/text/sentence_piece.h"
 
 namespace ttsft::indextts2 {
 namespace {
@@ -107,7 +110,8 @@ bool is_encoder_tensor(const std::string& name) {
 }
 
 void write_release(const Config& base, const std::filesystem::path& out,
-                   const std::map<std::string, torch::Tensor>& changed, GptPrecision precision) {
+                   const std::map<std::string, torch::Tensor>& changed, GptPrecision precision,
+                   const std::filesystem::path& vocabulary) {
   const auto file = open_gpt(base.gpt_file);
   std::vector<torch::Tensor> kept;  // owners of what the views look at
   TorchValue::Dict dict;
@@ -125,8 +129,17 @@ void write_release(const Config& base, const std::filesystem::path& out,
     dict.push_back({name, {view_tensor(name, kept.back())}});
   }
   const std::filesystem::path name = base.gpt_file.lexically_relative(base.folder);
+  const std::filesystem::path tokenizer = base.bpe_model.lexically_relative(base.folder);
+  const std::filesystem::path yaml = "config.yaml";
   std::filesystem::create_directories(out);
-  link_release(base.folder, out, [&](const std::filesystem::path& f) { return f == name; });
+  link_release(base.folder, out, [&](const std::filesystem::path& path) {
+    return path == name || (!vocabulary.empty() && (path == tokenizer || path == yaml));
+  });
+  if (!vocabulary.empty()) {
+    const int64_t pieces = SentencePiece::from_file(vocabulary).size();
+    link_or_copy(vocabulary, out / tokenizer);
+    write_text_atomic(out / yaml, with_text_tokens(read_text(base.folder / yaml), pieces));
+  }
   write_torch_file(out / name, TorchValue{dict});
 }
 

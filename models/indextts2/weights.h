@@ -34,8 +34,10 @@ enum class GptPrecision { kKeep, kFloat32, kFloat16 };
 
 // A complete checkpoint in the released layout: gpt.pth as a plain state dict that upstream loads,
 // every tensor of the base in its order, those in `changed` replaced and of the base's type or the
-// one asked for; all other files linked.
+// one asked for; all other files linked. With `vocabulary`, a SentencePiece model that the changed
+// text tables fit, it takes the place of bpe.model, and config.yaml counts its pieces.
 void write_release(const Config& base, const std::filesystem::path& out,
-                   const std::map<std::string, torch::Tensor>& changed, GptPrecision precision);
+                   const std::map<std::string, torch::Tensor>& changed, GptPrecision precision,
+                   const std::filesystem::path& vocabulary = {});
 
 }  // namespace ttsft::indextts2

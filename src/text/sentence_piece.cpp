@@ -4,6 +4,7 @@
 
 #include <fstream>
 #include <iterator>
+#include <stdexcept>
 
 #include "ttsft/core/error.h"
 #include "utf8.h"
@@ -53,6 +54,12 @@ std::vector<int64_t> SentencePiece::ids(const std::vector<std::string>& pieces) 
   ids.reserve(pieces.size());
   for (const std::string& piece : pieces) ids.push_back(id(piece));
   return ids;
+}
+
+std::string SentencePiece::piece(int64_t id) const {
+  if (id < 0 || id >= size())
+    throw std::logic_error("SentencePiece: no piece " + std::to_string(id));
+  return impl_->processor.IdToPiece(static_cast<int>(id));
 }
 
 int64_t SentencePiece::size() const {

@@ -23,6 +23,7 @@ class SentencePiece {
   std::vector<std::string> pieces(std::string_view utf8) const;
   int64_t id(std::string_view piece) const;  // unknown_id() for a piece that is none
   std::vector<int64_t> ids(const std::vector<std::string>& pieces) const;
+  std::string piece(int64_t id) const;  // 0 <= id < size()
   int64_t size() const;
   int64_t unknown_id() const;
 
