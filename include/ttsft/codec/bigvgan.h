@@ -1,0 +1,87 @@
+// BigVGAN v2 vocoder: mel frames -> wave (Lee et al. 2023, arXiv 2206.04658; upstream:
+// github.com/NVIDIA/BigVGAN, bigvgan.py). Its snake activations run at twice the rate between two
+// low-pass filters, so that the harmonics they make do not fold back.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "ttsft/io/tensor_file.h"
+#include "ttsft/nn/conv.h"
+#include "ttsft/nn/probe.h"
+
+namespace ttsft {
+
+struct BigVganOptions {
+  int64_t mels = 0, channels = 0;  // channels: behind conv_pre, halved by each upsampling
+  std::vector<int64_t> up_rates, up_kernels;
+  std::vector<int64_t> block_kernels;
+  std::vector<std::vector<int64_t>> block_dilations;  // one list for each kernel
+  bool final_bias = true;
+  bool final_tanh = true;  // else samples are clamped
+  int64_t sample_rate = 22050;
+
+  int64_t samples_per_frame() const;
+};
+
+// From the config.json beside the weights. DataError for a variant that is not known: another block
+// ("resblock": "2"), another activation.
+BigVganOptions read_bigvgan_options(const std::filesystem::path& config);
+
+// Twice the rate, SnakeBeta, half the rate. Child names: act, upsample.filter,
+// downsample.lowpass.filter.
+class AntiAliasedSnakeImpl : public torch::nn::Module {
+ public:
+  explicit AntiAliasedSnakeImpl(int64_t channels);
+  torch::Tensor forward(const torch::Tensor& x);  // [B, C, T]
+
+ private:
+  SnakeBeta act{nullptr};
+  torch::Tensor up_filter_, down_filter_;  // [1, 1, 12], as in the file
+  torch::Tensor up_, down_;                // made of them at the first use
+};
+TORCH_MODULE(AntiAliasedSnake);
+
+// x + convs2(act(convs1(act(x)))) for each dilation. Child names: convs1, convs2, activations (two
+// for each dilation).
+class AmpBlockImpl : public torch::nn::Module {
+ public:
+  AmpBlockImpl(int64_t channels, int64_t kernel, const std::vector<int64_t>& dilations);
+  torch::Tensor forward(torch::Tensor x, const StageProbe& probe = {});  // [B, C, T]
+
+ private:
+  std::vector<Conv1d> convs1_, convs2_;
+  std::vector<AntiAliasedSnake> activations_;
+};
+TORCH_MODULE(AmpBlock);
+
+// Expects folded weight norm.
+class BigVganImpl : public torch::nn::Module {
+ public:
+  explicit BigVganImpl(const BigVganOptions& options);
+
+  // Rows of one batch have the same number of frames. Stages: conv_pre, and of the first scale
+  // ups0, act0 (its first activation), stage0.
+  torch::Tensor forward(const torch::Tensor& mel,
+                        const StageProbe& probe = {});  // [B, mels, T] -> [B, N], in [-1, 1]
+
+  const BigVganOptions& options() const { return options_; }
+
+ private:
+  BigVganOptions options_;
+  Conv1d conv_pre{nullptr}, conv_post{nullptr};
+  std::vector<ConvTranspose1d> ups_;
+  std::vector<AmpBlock> resblocks_;
+  AntiAliasedSnake activation_post{nullptr};
+};
+TORCH_MODULE(BigVgan);
+
+// The generator in a file, as the state dict itself or under "generator", its weight norm folded
+// already or not. float32.
+BigVgan load_bigvgan(const std::shared_ptr<const TensorFile>& file, const BigVganOptions& options,
+                     torch::Device device);
+
+}  // namespace ttsft
