@@ -20,11 +20,11 @@ FixtureSizes make_tiny() {
   s.gpt = {.model_dim = 96,
            .layers = 2,
            .heads = 4,
-           .max_text_tokens = 120,
-           .max_mel_tokens = 300,
+           .max_text_tokens = 240,
+           .max_mel_tokens = 600,
            .inner = 384,
-           .speaker = {16, 24, 2, 1, 16 * 15, 200, 15, 32, 96, 64, 128, 2},
-           .emotion = {8, 20, 2, 1, 8 * 15, 200, 15, 1, 40, 64, 53, 2}};
+           .speaker = {16, 24, 2, 1, 16 * 15, 400, 15, 32, 96, 64, 128, 2},
+           .emotion = {8, 20, 2, 1, 8 * 15, 400, 15, 1, 40, 64, 53, 2}};
   s.codec = {8192, 32, 8, 24, 48, 3};
   s.s2mel = {.style_dim = 192,
              .regulator_channels = 20,

@@ -40,6 +40,7 @@ LmStage::LmStage(const ModelContext& context, const CheckpointRef& checkpoint)
         extend_vocabulary(model_, config_.bpe_model, options_.extend_vocabulary);
   }
   if (run_.train.activation_checkpointing) model_->gpt->set_activation_checkpointing(true);
+  model_->eval();  // no dropout before train asks for it
 }
 
 std::vector<PromptFiles> LmStage::prompts_of(const PreparedRow& row, const ItemFiles& own) {

@@ -1,0 +1,134 @@
+// IndexTTS2 behind the interface that the engines know.
+#include "ttsft/model/adapter.h"
+
+#include "models/indextts2/fixture_files.h"
+#include "models/indextts2/options.h"
+#include "models/indextts2/prep.h"
+#include "models/indextts2/stage.h"
+#include "models/indextts2/synth.h"
+#include "models/indextts2/weights.h"
+#include "ttsft/core/error.h"
+#include "ttsft/nn/lora.h"
+
+namespace ttsft::indextts2 {
+namespace {
+
+Options& options_of(RunConfig& config) {
+  return static_cast<Options&>(*config.model_options);
+}
+
+class IndexTts2Adapter : public ModelAdapter {
+ public:
+  const ModelInfo& info() const override {
+    static const ModelInfo info = [] {
+      ModelInfo i;
+      i.name = "indextts2";
+      i.folder = "indextts2";
+      i.title = "IndexTTS2";
+      i.paradigm =
+          "autoregressive GPT-2 over semantic codes, flow matching to a mel spectrogram, BigVGAN "
+          "vocoder";
+      i.rates = {16000, 22050, 16000, 50};
+      i.license = {"the bilibili Model Use License and, for the semantic codec, CC-BY-NC-4.0",
+                   false,
+                   "a licence of bilibili's own is needed above 100 million monthly users or 1 "
+                   "billion RMB a year"};
+      i.stages = {"lm"};
+      i.lora_targets = {"c_attn", "c_proj", "c_fc"};
+      i.releases = {"IndexTeam/IndexTTS-2 (version 2.0)"};
+      i.peft_task_type = "";  // UnifiedVoice is no causal language model of Hugging Face
+      return i;
+    }();
+    return info;
+  }
+
+  std::shared_ptr<Section> make_options() const override { return std::make_shared<Options>(); }
+
+  void preset(RunConfig& config) const override {
+    config.lora.targets.endings = info().lora_targets;
+    config.lora.rank = 16;
+    config.lora.alpha = 32;
+    config.train.method = "full";
+    config.train.dropout = 0.1;
+    config.train.optimizer.learning_rate = 1e-5;
+    config.synth.temperature = 0.8;
+    config.synth.top_k = 30;
+    config.synth.top_p = 0.8;
+    config.synth.beams = 3;
+    config.synth.repetition_penalty = 10.0;
+    config.synth.length_penalty = 0.0;
+    config.synth.max_frames = 1500;
+  }
+
+  // Upstream skips a position behind the start and punishes codes that come back, which those of
+  // real speech do.
+  void speak_as_trained(RunConfig& config) const override {
+    options_of(config).mel_positions = "training";
+    config.synth.repetition_penalty = 1.0;
+    config.synth.beams = 1;
+  }
+
+  std::vector<std::string> encoded_keys() const override {
+    return {"codes_path", "target_codes_path"};
+  }
+
+  std::string recognise(const std::filesystem::path& folder) const override {
+    return recognise_release(folder);
+  }
+
+  std::unique_ptr<Preparer> make_preparer(const ModelContext& context) const override {
+    return std::make_unique<SpeechPreparer>(context);
+  }
+
+  std::unique_ptr<Stage> make_stage(const ModelContext& context,
+                                    const CheckpointRef& checkpoint) const override {
+    if (context.config.train.stage != "lm")
+      throw UsageError("IndexTTS2 has no stage '" + context.config.train.stage + "'", "train.stage",
+                       "use lm");
+    return std::make_unique<LmStage>(context, checkpoint);
+  }
+
+  std::unique_ptr<Synthesizer> make_synthesizer(const ModelContext& context,
+                                                const CheckpointRef& checkpoint,
+                                                double lora_scale) const override {
+    return std::make_unique<SpeechSynthesizer>(context, checkpoint, lora_scale);
+  }
+
+  void export_checkpoint(const ModelContext& context, const CheckpointRef& checkpoint,
+                         double lora_scale, const std::filesystem::path& out) const override;
+
+  std::vector<FixtureFile> fixture(FixtureSize size) const override { return fixture_files(size); }
+};
+
+void IndexTts2Adapter::export_checkpoint(const ModelContext& context,
+                                         const CheckpointRef& checkpoint, double lora_scale,
+                                         const std::filesystem::path& out) const {
+  c10::InferenceMode inference;
+  const bool adapted = checkpoint.kind == CheckpointKind::kAdapter;
+  const Config config = read_config(adapted ? context.config.checkpoint : checkpoint.folder);
+  std::map<std::string, torch::Tensor> changed;
+  if (adapted) {
+    // Merged in float32 whatever the precision of the run.
+    UnifiedVoice model = load_gpt(open_gpt(config.gpt_file), config.gpt, /*dropout=*/0.0,
+                                  context.device, torch::kFloat32);
+    LoraSet adapter = LoraSet::load(*model, checkpoint.folder, context.device);
+    adapter.set_scale(lora_scale);
+    const std::vector<AdapterSite> sites = adapter.sites();
+    adapter.merge();
+    for (const AdapterSite& site : sites)
+      changed[site.path + ".weight"] = site.linear->weight.to(torch::kCPU);
+  }
+  const auto& options = static_cast<const Options&>(*context.config.model_options);
+  write_release(config, out, changed,
+                options.export_precision == "float16"   ? GptPrecision::kFloat16
+                : options.export_precision == "float32" ? GptPrecision::kFloat32
+                                                        : GptPrecision::kKeep);
+}
+
+}  // namespace
+
+std::unique_ptr<ModelAdapter> make_adapter() {
+  return std::make_unique<IndexTts2Adapter>();
+}
+
+}  // namespace ttsft::indextts2
