@@ -78,10 +78,10 @@ void write_cache(const fs::path& file, const PreparedClip& clip) {
   const torch::Tensor speaker = clip.speaker_emb.contiguous();
   const torch::Tensor prompt = clip.prompt_tokens.contiguous();
   TorchValue::Dict dict;
-  dict.emplace_back("speech_tokens", tensor_value("speech_tokens", speech));
-  dict.emplace_back("speaker_emb", tensor_value("speaker_emb", speaker));
-  dict.emplace_back("prompt_tokens", tensor_value("prompt_tokens", prompt));
-  dict.emplace_back("text_tokens", tensor_value("text_tokens", text));
+  dict.push_back({"speech_tokens", tensor_value("speech_tokens", speech)});
+  dict.push_back({"speaker_emb", tensor_value("speaker_emb", speaker)});
+  dict.push_back({"prompt_tokens", tensor_value("prompt_tokens", prompt)});
+  dict.push_back({"text_tokens", tensor_value("text_tokens", text)});
   write_torch_file(file, {dict});
 }
 

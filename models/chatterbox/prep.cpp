@@ -92,29 +92,24 @@ void SpeechPreparer::load(PrepItem& item) const {
 }
 
 std::vector<PreparedClip> SpeechPreparer::encode_audio(std::span<PrepItem* const> items) {
-  std::vector<torch::Tensor> waves, jobs;
-  for (const PrepItem* item : items) waves.push_back(as_tensor(item->wave).to(device_));
-  // One run for all that the tokenizer has to hear: whole clips, their padded first 3 s, and the
-  // first 6 s of those that are longer.
-  std::vector<size_t> prompt_job(items.size()), long_job(items.size(), 0);
-  jobs = waves;
-  for (size_t i = 0; i < waves.size(); ++i) {
-    prompt_job[i] = jobs.size();
-    jobs.push_back(head(waves[i], kOwnPromptSamples, /*pad=*/true));
-    if (waves[i].size(0) <= kOtherPromptSamples) continue;
-    long_job[i] = jobs.size();
-    jobs.push_back(head(waves[i], kOtherPromptSamples, /*pad=*/false));
+  std::vector<torch::Tensor> waves, jobs, prompts;
+  for (const PrepItem* item : items) {
+    waves.push_back(as_tensor(item->wave).to(device_));
+    prompts.push_back(head(waves.back(), kOtherPromptSamples, /*pad=*/false));
   }
+  // One run for the whole clips and their padded first 3 s.
+  jobs = waves;
+  for (const torch::Tensor& wave : waves)
+    jobs.push_back(head(wave, kOwnPromptSamples, /*pad=*/true));
   const std::vector<torch::Tensor> codes = voices_.tokenizer()->encode(jobs);
+  const std::vector<torch::Tensor> lent =
+      voices_.tokenizer()->encode(prompts, config_.t3.speech_cond_prompt_len);
   const std::vector<torch::Tensor> speakers = voices_.voice_encoder()->embed(waves);
   std::vector<PreparedClip> clips;
   for (size_t i = 0; i < items.size(); ++i) {
     const std::vector<int64_t> ids = text_.encode(items[i]->utterance->text);
-    const torch::Tensor& lent = codes[long_job[i] ? long_job[i] : i];
-    const int64_t kept = std::min(lent.size(0), config_.t3.speech_cond_prompt_len);
-    clips.push_back({codes[i].to(torch::kCPU), torch::tensor(ids, torch::kInt64),
-                     speakers[i].to(torch::kCPU), codes[prompt_job[i]].to(torch::kCPU),
-                     lent.narrow(0, 0, kept).to(torch::kCPU).contiguous()});
+    clips.push_back({codes[i], torch::tensor(ids, torch::kInt64), speakers[i].to(torch::kCPU),
+                     codes[items.size() + i], lent[i]});
   }
   return clips;
 }

@@ -113,22 +113,26 @@ void SpeechSynthesizer::step() {
 std::vector<Audio> SpeechSynthesizer::decode(const std::vector<torch::Tensor>& codes,
                                              bool after_prompt, const Noise& noise) {
   c10::InferenceMode inference;
-  std::vector<Audio> waves;
+  std::vector<AcousticInput> rows;  // of those that said something
   for (size_t i = 0; i < codes.size(); ++i) {
-    waves.push_back({{}, kOutputRate});
     if (codes[i].numel() == 0) continue;
     AcousticNoise draws;
     if (noise.empty()) {
       const uint64_t seed = after_prompt ? seeds_.at(i) : static_cast<uint64_t>(run_.seed);
       torch::Generator generator = make_generator(device_, derive_seed(seed, "acoustic"));
-      draws = acoustic_->draw(generator, codes[i].size(0), voice_.gen);
+      draws = acoustic_->draw(generator, voice_.gen, codes[i].size(0));
     } else {
       draws = replayed(noise);
     }
-    const torch::Tensor wave =
-        acoustic_->wave(codes[i].to(device_, torch::kInt64), voice_.gen, draws)
-            .to(torch::kCPU, torch::kFloat32)
-            .contiguous();
+    rows.push_back({codes[i].to(device_, torch::kInt64), voice_.gen, draws});
+  }
+  const std::vector<torch::Tensor> spoken = acoustic_->waves(rows);
+  std::vector<Audio> waves;
+  size_t next = 0;
+  for (const torch::Tensor& row : codes) {
+    waves.push_back({{}, kOutputRate});
+    if (row.numel() == 0) continue;
+    const torch::Tensor wave = spoken[next++].to(torch::kCPU, torch::kFloat32).contiguous();
     waves.back().samples.assign(wave.data_ptr<float>(), wave.data_ptr<float>() + wave.numel());
   }
   return waves;

@@ -22,7 +22,7 @@ inline constexpr const char* kVoiceFile = "conds.pt";
 
 struct Voice {
   Condition t3;
-  Acoustic::Reference gen;
+  Reference gen;
 };
 
 // DataError: not such a file. An embedded prompt that upstream left in it is stale as soon as a
@@ -43,7 +43,7 @@ class VoiceMaker {
   S3Tokenizer& tokenizer() { return tokenizer_; }
 
  private:
-  Condition condition_of(const std::vector<float>& wave16k);
+  Condition condition_of(const torch::Tensor& wave16k);
 
   std::filesystem::path checkpoint_;
   Config config_;

@@ -31,7 +31,10 @@ inline PreparedClip upstream_clip(const std::string& id) {
   return {codes, upstream("prep", id + ".text_ids").to(torch::kInt64),
           upstream("prep", id + ".speaker_emb"),
           upstream("prep", id + ".prompt_tokens_3s_padded_audio").to(torch::kInt64),
-          codes.slice(0, 0, 30).contiguous()};
+          // Upstream pads a shorter prompt with code 0.
+          upstream("prep", id + ".prompt_tokens_maxlen_zero_padded")
+              .slice(0, 0, codes.size(0))
+              .to(torch::kInt64)};
 }
 
 // A run on the fixture's checkpoint whose prepared set holds upstream's clips, conditioned on
