@@ -56,8 +56,12 @@ class ChatterboxAdapter : public ModelAdapter {
     config.synth.max_frames = 1000;
   }
 
-  // Upstream feeds two start tokens and guides with a branch that nobody trains.
+  // Upstream feeds two start tokens and guides with a branch that nobody trains. Training hears the
+  // voice that synth is given.
   void speak_as_trained(RunConfig& config) const override {
+    ConditionChoice& condition = options_of(config).condition;
+    condition.file = config.data.reference;
+    if (!condition.file.empty()) condition.kind = ConditionChoice::Kind::kFile;
     options_of(config).bos = "one";
     options_of(config).cfg_weight = 0;
   }

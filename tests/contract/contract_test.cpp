@@ -71,6 +71,7 @@ class World {
     config.train.optimizer.weight_decay = 0;
     config.train.checkpoint_every = 0;  // at the end only
     config.train.validate_every = 0;
+    adapter.speak_as_trained(config);
     run_prep(config, adapter, {});
   }
 
@@ -172,7 +173,6 @@ TEST_P(Contract, GreedyCodesOfTheMemorisedClipsAreTheirs) {
   const CheckpointRef checkpoint = world().memorised();
   RunConfig config = world().config;
   config.checkpoint = checkpoint.folder;
-  adapter().speak_as_trained(config);
   auto stage = adapter().make_stage(ModelContext{config}, checkpoint);
   auto synth = adapter().make_synthesizer(ModelContext{config}, checkpoint, 1.0);
   for (const PreparedRow& row :

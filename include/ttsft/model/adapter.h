@@ -59,8 +59,8 @@ class ModelAdapter {
   virtual const ModelInfo& info() const = 0;
   virtual std::shared_ptr<Section> make_options() const = 0;  // the model's section of the run file
   virtual void preset(RunConfig& config) const = 0;  // its defaults for the common sections
-  // Options under which synth speaks in the very layout that train teaches. Nothing to do unless
-  // upstream uses its release in another one, which is then the default.
+  // Options under which synth speaks in the very layout, and the voice, that train teaches. Nothing
+  // to do unless upstream uses its release in another layout, which is then the default.
   virtual void speak_as_trained(RunConfig& /*config*/) const {}
   // Keys of a source row that say that upstream's tools encoded it already: such a row needs no
   // recording.

@@ -66,7 +66,8 @@ TEST_F(Checkpoint, StateDictsOfTheCommunityAreTaken) {
   const Config before = read_config(folder_.path());
   std::vector<torch::Tensor> kept;
   TorchValue::Dict state;
-  for (const TensorView& view : open_weights(folder_.path(), "t3_cfg")->tensors()) {
+  const auto file = open_weights(folder_.path(), "t3_cfg");
+  for (const TensorView& view : file->tensors()) {
     kept.push_back(copy_tensor(view));
     state.push_back({view.name, {view_tensor(view.name, kept.back())}});
   }
@@ -94,7 +95,8 @@ TEST_F(Checkpoint, OtherReleasesAreRefusedByName) {
 
 TEST_F(Checkpoint, MultilingualWeightsUnderTheEnglishNameAreRefusedToo) {
   std::vector<std::pair<std::string, torch::Tensor>> tensors;
-  for (const TensorView& view : open_weights(folder_.path(), "t3_cfg")->tensors()) {
+  const auto file = open_weights(folder_.path(), "t3_cfg");
+  for (const TensorView& view : file->tensors()) {
     const bool table = view.name == "text_emb.weight" || view.name == "text_head.weight";
     tensors.emplace_back(view.name,
                          table ? torch::zeros({2454, view.shape[1]}) : copy_tensor(view));

@@ -157,9 +157,10 @@ TEST(KeepCodes, WhatIsNoCodeNeverReachesTheDecoder) {
   const auto tokens = example["tokens"].get<std::vector<int64_t>>();
   const auto kept = example["kept"].get<std::vector<int64_t>>();
   expect_equal(keep_codes(torch::tensor(tokens)), torch::tensor(kept));
-  expect_equal(keep_codes(torch::tensor({5, 6, kStartSpeech, 7, kStopSpeech, 8})),
-               torch::tensor({int64_t{7}}));
-  EXPECT_EQ(keep_codes(torch::tensor({kStopSpeech, int64_t{4}})).numel(), 0);
+  expect_equal(
+      keep_codes(torch::tensor(std::vector<int64_t>{5, 6, kStartSpeech, 7, kStopSpeech, 8})),
+      torch::tensor({int64_t{7}}));
+  EXPECT_EQ(keep_codes(torch::tensor(std::vector<int64_t>{kStopSpeech, 4})).numel(), 0);
 }
 
 }  // namespace

@@ -102,9 +102,9 @@ TEST(T3Weights, TheWholeFileAndNothingElse) {
     std::filesystem::copy(entry.path(), folder / entry.path().filename().string());
   const Config config = read_config(folder.path());
   std::vector<std::pair<std::string, torch::Tensor>> tensors;
-  for (const TensorView& view : open_weights(source, "t3_cfg")->tensors())
-    tensors.emplace_back(view.name, copy_tensor(view));
-  EXPECT_EQ(tensors.size(), 4u + 2 + 9 + 3 + 2 + 9u * 2 + 0);  // see specification 2.1
+  const auto file = open_weights(source, "t3_cfg");
+  for (const TensorView& view : file->tensors()) tensors.emplace_back(view.name, copy_tensor(view));
+  EXPECT_EQ(tensors.size(), 22 + 9u * 2) << "nine a layer; 292 with the release's thirty";
   tensors.emplace_back("stranger", torch::zeros({1}));
   save_tensors(folder / "t3_cfg.safetensors", tensors);
   EXPECT_THROW(load_t3(folder.path(), config.t3, torch::kCPU, torch::kFloat32), DataError);

@@ -226,7 +226,8 @@ TEST(Pilot, WeightsThatAreNotNumbersStopTheRun) {
   for (const auto& entry : std::filesystem::directory_iterator(run.config.checkpoint))
     std::filesystem::copy_file(entry.path(), broken / entry.path().filename());
   std::vector<std::pair<std::string, torch::Tensor>> tensors;
-  for (const TensorView& view : open_weights(run.config.checkpoint, "t3_cfg")->tensors()) {
+  const auto file = open_weights(run.config.checkpoint, "t3_cfg");
+  for (const TensorView& view : file->tensors()) {
     torch::Tensor value = copy_tensor(view);
     if (view.name == "speech_head.weight") value[0][0] = NAN;
     tensors.emplace_back(view.name, value);
