@@ -30,13 +30,13 @@ const std::map<std::string, std::string> kLanguageModel = {{"gpt.", "the languag
                                                            {"speed_emb.", "the language model"}};
 
 // A tensor's upstream name; "" for one that is not of the model.
-std::string upstream_name(std::string name) {
+std::string upstream_name(const std::string& name) {
   const bool foreign = name.starts_with("inference_model.") || name == "gpt.wte.weight" ||
                        name.find(".lora_") != std::string::npos;
   if (foreign) return "";
-  if (const size_t at = name.find(kBaseLayer); at != std::string::npos)
-    name.replace(at, kBaseLayer.size(), ".");
-  return name;
+  const size_t at = name.find(kBaseLayer);
+  if (at == std::string::npos) return name;
+  return name.substr(0, at + 1) + name.substr(at + kBaseLayer.size());
 }
 
 // Upstream names in the order in which the file was saved.

@@ -105,14 +105,14 @@ TEST(AntiAliasedSnake, EqualsItsDefinition) {
     act->alpha.copy_(snake->named_parameters()["act.alpha"]);
     act->beta.copy_(snake->named_parameters()["act.beta"]);
   }
+  const int64_t none = 0;  // padding
   for (const int64_t time : {1, 2, 5, 40}) {
     const torch::Tensor x = test::random({2, 3, time}, 8);
     torch::Tensor y = torch::replication_pad1d(x, {5, 5});
     y = 2 * torch::conv_transpose1d(y, up, {}, 2, 0, 0, 3);
     y = y.narrow(-1, 15, 2 * time);
     y = torch::replication_pad1d(act(y), {5, 6});
-    expect_close(snake(x), torch::conv1d(y, down, {}, 2, int64_t{0}, 1, 3), 1e-5,
-                 std::to_string(time));
+    expect_close(snake(x), torch::conv1d(y, down, {}, 2, none, 1, 3), 1e-5, std::to_string(time));
   }
 }
 
