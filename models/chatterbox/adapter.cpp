@@ -9,7 +9,7 @@
 #include "models/chatterbox/weights.h"
 #include "ttsft/core/error.h"
 #include "ttsft/core/log.h"
-#include "ttsft/nn/lora.h"
+#include "ttsft/model/merge_adapter.h"
 
 namespace ttsft::chatterbox {
 namespace {
@@ -111,19 +111,13 @@ void ChatterboxAdapter::export_checkpoint(const ModelContext& context,
                                           const CheckpointRef& checkpoint, double lora_scale,
                                           const std::filesystem::path& out) const {
   c10::InferenceMode inference;
-  const bool adapted = checkpoint.kind == CheckpointKind::kAdapter;
-  const std::filesystem::path base = adapted ? context.config.checkpoint : checkpoint.folder;
+  const std::filesystem::path base = base_folder(context.config, checkpoint);
   const Config config = read_config(base);
   std::map<std::string, torch::Tensor> changed;
-  if (adapted) {
+  if (checkpoint.kind == CheckpointKind::kAdapter) {
     // Merged in float32 whatever the precision of the run.
     T3 t3 = load_t3(base, config.t3, context.device, torch::kFloat32);
-    LoraSet adapter = LoraSet::load(*t3, checkpoint.folder, context.device);
-    adapter.set_scale(lora_scale);
-    const std::vector<AdapterSite> sites = adapter.sites();
-    adapter.merge();
-    for (const AdapterSite& site : sites)
-      changed[site.path + ".weight"] = site.linear->weight.to(torch::kCPU);
+    changed = merged_weights(*t3, checkpoint, lora_scale, context.device);
   }
   write_checkpoint(base, out, changed);
   try {

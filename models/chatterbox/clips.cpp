@@ -1,9 +1,9 @@
 #include "models/chatterbox/clips.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "ttsft/core/error.h"
+#include "ttsft/core/file_name.h"
 #include "ttsft/core/hash.h"
 #include "ttsft/io/atomic_file.h"
 #include "ttsft/io/json_reader.h"
@@ -20,19 +20,6 @@ namespace fs = std::filesystem;
 constexpr const char* kAgain = "run ttsft prep again";
 constexpr const char* kHashKey = "recording_hash";
 
-std::string escaped(const std::string& id) {
-  std::string name;
-  for (const char c : id) {
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-                       c == '_' || c == '-' || (c == '.' && !name.empty()) ||
-                       static_cast<unsigned char>(c) >= 0x80;
-    char code[4];
-    std::snprintf(code, sizeof code, "%%%02X", static_cast<unsigned char>(c));
-    name += plain ? std::string(1, c) : std::string(code);
-  }
-  return name;
-}
-
 torch::Tensor vector_of(const TensorFile& file, const std::string& name, torch::Dtype type) {
   return copy_tensor(file.at(name)).to(type).flatten();
 }
@@ -44,11 +31,11 @@ TorchValue tensor_value(const std::string& name, const torch::Tensor& tensor) {
 }  // namespace
 
 fs::path clip_file(const std::string& id) {
-  return fs::path("clips") / (escaped(id) + ".safetensors");
+  return fs::path("clips") / (file_name_of(id) + ".safetensors");
 }
 
 fs::path cache_file(const std::string& id) {
-  return fs::path("cache") / (escaped(id) + ".pt");
+  return fs::path("cache") / (file_name_of(id) + ".pt");
 }
 
 void write_clip(const fs::path& file, const PreparedClip& clip) {

@@ -2,8 +2,7 @@
 
 #include "models/chatterbox/weights.h"
 #include "ttsft/core/error.h"
-#include "ttsft/core/log.h"
-#include "ttsft/nn/lora.h"
+#include "ttsft/model/merge_adapter.h"
 #include "ttsft/nn/rng.h"
 #include "ttsft/text/split.h"
 
@@ -11,10 +10,6 @@ namespace ttsft::chatterbox {
 namespace {
 
 namespace fs = std::filesystem;
-
-fs::path base_folder(const RunConfig& run, const CheckpointRef& checkpoint) {
-  return checkpoint.kind == CheckpointKind::kAdapter ? run.checkpoint : checkpoint.folder;
-}
 
 // The recorded draws that `--noise` gave.
 AcousticNoise replayed(const Noise& noise) {
@@ -68,12 +63,7 @@ void SpeechSynthesizer::load() {
   c10::InferenceMode inference;
   T3 t3 = load_t3(base_, config_.t3, device_, dtype_);
   t3->eval();
-  if (checkpoint_.kind == CheckpointKind::kAdapter) {
-    LoraSet adapter = LoraSet::load(*t3, checkpoint_.folder, device_);
-    adapter.set_scale(lora_scale_);
-    log_info("adapter of ", adapter.sites().size(), " layers at scale ", lora_scale_);
-    adapter.merge();
-  }
+  merge_adapter(*t3, checkpoint_, lora_scale_, device_);
   generator_ = std::make_unique<CodeGenerator>(t3, config_.t3, device_, dtype_);
 }
 

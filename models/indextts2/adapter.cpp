@@ -8,7 +8,7 @@
 #include "models/indextts2/synth.h"
 #include "models/indextts2/weights.h"
 #include "ttsft/core/error.h"
-#include "ttsft/nn/lora.h"
+#include "ttsft/model/merge_adapter.h"
 
 namespace ttsft::indextts2 {
 namespace {
@@ -104,19 +104,13 @@ void IndexTts2Adapter::export_checkpoint(const ModelContext& context,
                                          const CheckpointRef& checkpoint, double lora_scale,
                                          const std::filesystem::path& out) const {
   c10::InferenceMode inference;
-  const bool adapted = checkpoint.kind == CheckpointKind::kAdapter;
-  const Config config = read_config(adapted ? context.config.checkpoint : checkpoint.folder);
+  const Config config = read_config(base_folder(context.config, checkpoint));
   std::map<std::string, torch::Tensor> changed;
-  if (adapted) {
+  if (checkpoint.kind == CheckpointKind::kAdapter) {
     // Merged in float32 whatever the precision of the run.
     UnifiedVoice model = load_gpt(open_gpt(config.gpt_file), config.gpt, /*dropout=*/0.0,
                                   context.device, torch::kFloat32);
-    LoraSet adapter = LoraSet::load(*model, checkpoint.folder, context.device);
-    adapter.set_scale(lora_scale);
-    const std::vector<AdapterSite> sites = adapter.sites();
-    adapter.merge();
-    for (const AdapterSite& site : sites)
-      changed[site.path + ".weight"] = site.linear->weight.to(torch::kCPU);
+    changed = merged_weights(*model, checkpoint, lora_scale, context.device);
   }
   const auto& options = static_cast<const Options&>(*context.config.model_options);
   write_release(config, out, changed,

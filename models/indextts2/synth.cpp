@@ -2,19 +2,14 @@
 
 #include "models/indextts2/weights.h"
 #include "ttsft/core/error.h"
-#include "ttsft/core/log.h"
 #include "ttsft/io/torch_file.h"
-#include "ttsft/nn/lora.h"
+#include "ttsft/model/merge_adapter.h"
 #include "ttsft/nn/rng.h"
 
 namespace ttsft::indextts2 {
 namespace {
 
 namespace fs = std::filesystem;
-
-fs::path base_folder(const RunConfig& run, const CheckpointRef& checkpoint) {
-  return checkpoint.kind == CheckpointKind::kAdapter ? run.checkpoint : checkpoint.folder;
-}
 
 // A complete checkpoint speaks with its own tokenizer, extended or not.
 TextOptions text_options(const Config& config, const Options& options) {
@@ -71,12 +66,7 @@ void SpeechSynthesizer::load() {
   c10::InferenceMode inference;
   model_ = load_gpt(open_gpt(config_.gpt_file), config_.gpt, /*dropout=*/0.0, device_, dtype_);
   model_->eval();
-  if (checkpoint_.kind == CheckpointKind::kAdapter) {
-    LoraSet adapter = LoraSet::load(*model_, checkpoint_.folder, device_);
-    adapter.set_scale(lora_scale_);
-    log_info("adapter of ", adapter.sites().size(), " layers at scale ", lora_scale_);
-    adapter.merge();
-  }
+  merge_adapter(*model_, checkpoint_, lora_scale_, device_);
   generator_ = std::make_unique<CodeGenerator>(model_, config_.gpt, device_, dtype_);
 }
 

@@ -7,7 +7,7 @@
 #include "models/qwen3_tts/stage.h"
 #include "models/qwen3_tts/synth.h"
 #include "ttsft/core/error.h"
-#include "ttsft/nn/lora.h"
+#include "ttsft/model/merge_adapter.h"
 
 namespace ttsft::qwen3_tts {
 namespace {
@@ -127,8 +127,7 @@ void Qwen3TtsAdapter::export_checkpoint(const ModelContext& context,
                                         const CheckpointRef& checkpoint, double lora_scale,
                                         const std::filesystem::path& out) const {
   c10::InferenceMode inference;
-  const std::filesystem::path base =
-      checkpoint.kind == CheckpointKind::kAdapter ? context.config.checkpoint : checkpoint.folder;
+  const std::filesystem::path base = base_folder(context.config, checkpoint);
   const Config config = read_config(base);
   const auto& options = static_cast<const Options&>(*context.config.model_options);
   const ExportVoices voices = export_voices(context, checkpoint, config, base);
@@ -138,12 +137,7 @@ void Qwen3TtsAdapter::export_checkpoint(const ModelContext& context,
     // once.
     const auto file = std::make_shared<SafetensorsReader>(SafetensorsReader::open(base));
     Qwen3Tts model = load_talker(file, config, context.device, torch::kFloat32);
-    LoraSet adapter = LoraSet::load(*model, checkpoint.folder, context.device);
-    adapter.set_scale(lora_scale);
-    const std::vector<AdapterSite> sites = adapter.sites();
-    adapter.merge();
-    for (const AdapterSite& site : sites)
-      changed[site.path + ".weight"] = site.linear->weight.to(torch::kCPU);
+    changed = merged_weights(*model, checkpoint, lora_scale, context.device);
   }
   write_custom_voice(base, config, out, changed, voices.speakers, voices.rows,
                      /*keep_existing=*/true, options.keep_speaker_encoder);

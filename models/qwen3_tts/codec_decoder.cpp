@@ -244,7 +244,7 @@ std::map<std::string, std::string> CodecDecoderImpl::unused_tensors() {
           {"decoder.quantizer.rvq_rest.input_proj.", reason}};
 }
 
-CodecDecoder load_codec_decoder(const std::shared_ptr<SafetensorsReader>& file,
+CodecDecoder load_codec_decoder(const std::shared_ptr<const TensorFile>& file,
                                 const CodecConfig& config, torch::Device device) {
   CodecDecoder decoder(config);
   load_strict(*decoder, file,

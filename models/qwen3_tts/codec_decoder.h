@@ -98,7 +98,7 @@ class CodecDecoderImpl : public torch::nn::Module {
 TORCH_MODULE(CodecDecoder);
 
 // From speech_tokenizer/model.safetensors, in float32.
-CodecDecoder load_codec_decoder(const std::shared_ptr<SafetensorsReader>& file,
+CodecDecoder load_codec_decoder(const std::shared_ptr<const TensorFile>& file,
                                 const CodecConfig& config, torch::Device device);
 
 }  // namespace ttsft::qwen3_tts

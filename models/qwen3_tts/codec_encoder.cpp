@@ -176,7 +176,7 @@ std::map<std::string, std::string> CodecEncoderImpl::unused_tensors(const CodecC
   return unused;
 }
 
-CodecEncoder load_codec_encoder(const std::shared_ptr<SafetensorsReader>& file,
+CodecEncoder load_codec_encoder(const std::shared_ptr<const TensorFile>& file,
                                 const CodecConfig& config, torch::Device device) {
   CodecEncoder encoder(config);
   load_strict(

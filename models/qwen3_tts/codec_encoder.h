@@ -78,7 +78,7 @@ class CodecEncoderImpl : public torch::nn::Module {
 TORCH_MODULE(CodecEncoder);
 
 // From speech_tokenizer/model.safetensors, in float32: codes change with less.
-CodecEncoder load_codec_encoder(const std::shared_ptr<SafetensorsReader>& file,
+CodecEncoder load_codec_encoder(const std::shared_ptr<const TensorFile>& file,
                                 const CodecConfig& config, torch::Device device);
 
 }  // namespace ttsft::qwen3_tts

@@ -159,7 +159,7 @@ MelOptions speaker_mel_options(const SpeakerEncoderConfig& config) {
   return options;
 }
 
-SpeakerEncoder load_speaker_encoder(const std::shared_ptr<SafetensorsReader>& file,
+SpeakerEncoder load_speaker_encoder(const std::shared_ptr<const TensorFile>& file,
                                     const Config& config, torch::Device device) {
   // The file decides and not the variant: a fine-tuned custom_voice checkpoint may have kept it.
   if (!file->find("speaker_encoder.fc.weight")) {

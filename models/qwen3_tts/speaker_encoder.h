@@ -102,7 +102,7 @@ TORCH_MODULE(SpeakerEncoder);
 MelOptions speaker_mel_options(const SpeakerEncoderConfig& config);
 
 // From a checkpoint's model.safetensors, in float32. DataError when the file holds none.
-SpeakerEncoder load_speaker_encoder(const std::shared_ptr<SafetensorsReader>& file,
+SpeakerEncoder load_speaker_encoder(const std::shared_ptr<const TensorFile>& file,
                                     const Config& config, torch::Device device);
 
 }  // namespace ttsft::qwen3_tts

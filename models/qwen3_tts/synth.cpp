@@ -5,16 +5,12 @@
 #include "ttsft/core/error.h"
 #include "ttsft/core/log.h"
 #include "ttsft/core/strings.h"
-#include "ttsft/nn/lora.h"
+#include "ttsft/model/merge_adapter.h"
 #include "ttsft/nn/weights.h"
 #include "ttsft/text/split.h"
 
 namespace ttsft::qwen3_tts {
 namespace {
-
-std::filesystem::path base_folder(const RunConfig& run, const CheckpointRef& checkpoint) {
-  return checkpoint.kind == CheckpointKind::kAdapter ? run.checkpoint : checkpoint.folder;
-}
 
 // An adapter of a fine-tuning brings its speakers: with them the base counts as a custom-voice
 // model.
@@ -62,12 +58,7 @@ void SpeechSynthesizer::load() {
   c10::InferenceMode inference;
   model_ = load_talker(weights_, config_, device_, dtype_);
   model_->eval();
-  if (checkpoint_.kind == CheckpointKind::kAdapter) {
-    LoraSet adapter = LoraSet::load(*model_, checkpoint_.folder, device_);
-    adapter.set_scale(lora_scale_);
-    log_info("adapter of ", adapter.sites().size(), " layers at scale ", lora_scale_);
-    adapter.merge();
-  }
+  merge_adapter(*model_, checkpoint_, lora_scale_, device_);
   if (!voices_.speakers.empty()) {
     torch::Tensor table = model_->talker->model->codec_embedding->weight
                               .clone();  // the original may be a mapped file

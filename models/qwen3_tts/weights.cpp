@@ -35,7 +35,7 @@ void link_other_files(const std::filesystem::path& base, const std::filesystem::
 
 }  // namespace
 
-Qwen3Tts load_talker(const std::shared_ptr<SafetensorsReader>& file, const Config& config,
+Qwen3Tts load_talker(const std::shared_ptr<const TensorFile>& file, const Config& config,
                      torch::Device device, torch::Dtype dtype) {
   Qwen3Tts model(config.talker);
   LoadOptions options;

@@ -17,7 +17,7 @@ namespace ttsft::qwen3_tts {
 
 // talker.* of a checkpoint, strictly. speaker_encoder.* stays in the file: prep and synth read it
 // on their own.
-Qwen3Tts load_talker(const std::shared_ptr<SafetensorsReader>& file, const Config& config,
+Qwen3Tts load_talker(const std::shared_ptr<const TensorFile>& file, const Config& config,
                      torch::Device device, torch::Dtype dtype);
 
 // A complete custom-voice checkpoint, upstream's fine-tuned form (specification section 8.6):

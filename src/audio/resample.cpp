@@ -1,7 +1,4 @@
 #include <algorithm>
-#include <cmath>
-#include <numbers>
-#include <numeric>
 
 extern "C" {
 #include <libavutil/opt.h>
@@ -42,35 +39,6 @@ ffmpeg::Resampler make_soxr(int from, int to) {
   return swr;
 }
 
-// Taps of one output phase, from the input sample `first` (relative to the phase's own) on.
-struct Phase {
-  int64_t first = 0;
-  std::vector<float> taps;
-};
-
-// The filter bank of torchaudio's _get_sinc_resample_kernel (sinc_interp_hann). Upstream stores
-// width + orig taps on both sides of each phase; all but those with |t| < lowpass_filter_width are
-// zero and left out here.
-std::vector<Phase> make_phases(int64_t orig, int64_t target, int lowpass_filter_width,
-                               double rolloff) {
-  const double base = double(std::min(orig, target)) * rolloff;
-  const auto width = int64_t(std::ceil(lowpass_filter_width * double(orig) / base));
-  const double pi = std::numbers::pi;
-  std::vector<Phase> phases(target);
-  for (int64_t j = 0; j < target; ++j) {
-    Phase& phase = phases[j];
-    for (int64_t k = -width; k < width + orig; ++k) {
-      const double t = (-double(j) / double(target) + double(k) / double(orig)) * base;
-      if (std::abs(t) >= lowpass_filter_width) continue;
-      if (phase.taps.empty()) phase.first = k;
-      const double window = std::pow(std::cos(t * pi / lowpass_filter_width / 2), 2);
-      const double sinc = t == 0 ? 1.0 : std::sin(t * pi) / (t * pi);
-      phase.taps.push_back(float(sinc * window * base / double(orig)));
-    }
-  }
-  return phases;
-}
-
 }  // namespace
 
 std::vector<float> resample_soxr(std::span<const float> samples, int from, int to) {
@@ -100,32 +68,6 @@ std::vector<float> resample_soxr(std::span<const float> samples, int from, int t
   convert(nullptr, 0);
   out.resize(std::min<size_t>(out.size(), size_t(done)));
   out.resize(size_t(length), 0.0f);
-  return out;
-}
-
-std::vector<float> resample_sinc(std::span<const float> samples, int from, int to,
-                                 int lowpass_filter_width, double rolloff) {
-  require_rates(from, to);
-  if (lowpass_filter_width < 1 || !(rolloff > 0 && rolloff <= 1)) {
-    throw UsageError("the resampling filter needs a width of 1 or more and a rolloff in (0, 1]");
-  }
-  if (from == to || samples.empty()) return {samples.begin(), samples.end()};
-  const int64_t common = std::gcd(from, to), orig = from / common, target = to / common;
-  const auto phases = make_phases(orig, target, lowpass_filter_width, rolloff);
-  const auto count = int64_t(samples.size());
-  // torchaudio takes the ceiling of a float32, which for long files loses a fraction and with it
-  // the last sample.
-  const auto length = int64_t(std::ceil(float(double(target * count) / double(orig))));
-  std::vector<float> out(size_t(length), 0.0f);
-  for (int64_t n = 0; n < length; ++n) {
-    const Phase& phase = phases[n % target];
-    const int64_t start = n / target * orig + phase.first;
-    const int64_t begin = std::max<int64_t>(0, -start);
-    const int64_t end = std::min<int64_t>(int64_t(phase.taps.size()), count - start);
-    float sum = 0;
-    for (int64_t i = begin; i < end; ++i) sum += phase.taps[i] * samples[start + i];
-    out[n] = sum;
-  }
   return out;
 }
 

@@ -32,11 +32,6 @@ AudioFile decode_audio(const std::filesystem::path& file);
 // * to / from).
 std::vector<float> resample_soxr(std::span<const float> samples, int from, int to);
 
-// torchaudio.functional.resample, sinc_interp_hann: lowpass_filter_width 6, rolloff 0.99 unless
-// told otherwise.
-std::vector<float> resample_sinc(std::span<const float> samples, int from, int to,
-                                 int lowpass_filter_width = 6, double rolloff = 0.99);
-
 // The samples at another rate by resample_soxr; as they are when it is theirs already.
 std::vector<float> at_rate(Audio audio, int sample_rate);
 

@@ -1,7 +1,6 @@
 // torchaudio's resampler (sinc_interp_hann, lowpass_filter_width 6, rolloff 0.99) in the same
 // operations as upstream's, so that even the rounding is the same: for networks that hear it. In
-// bands that hold nothing, normalised energies show differences of 1e-6 between waves; where that
-// does not matter, resample_sinc of audio.h needs no LibTorch.
+// bands that hold nothing, normalised energies show differences of 1e-6 between waves.
 #pragma once
 
 #include <torch/torch.h>

@@ -4,9 +4,8 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
-
 #include "tests/models/chatterbox/chatterbox_fixture.h"
+#include "tests/support/upstream_training.h"
 #include "ttsft/audio/audio.h"
 #include "ttsft/core/error.h"
 #include "ttsft/io/json_reader.h"
@@ -17,55 +16,24 @@
 namespace ttsft::chatterbox::test {
 namespace {
 
-std::vector<nlohmann::json> steps_of(const RunConfig& config) {
-  std::vector<nlohmann::json> steps;
-  std::ifstream in(config.run / "metrics.jsonl");
-  for (std::string line; std::getline(in, line);) {
-    auto row = nlohmann::json::parse(line);
-    if (row.contains("loss")) steps.push_back(row);
-  }
-  return steps;
-}
+using ttsft::test::expect_steps;
+using ttsft::test::steps_of;
+using ttsft::test::train_steps;
+using ttsft::test::use_upstreams_adapter;
+using ttsft::test::use_upstreams_settings;
+using ttsft::test::written_tensor;
 
 class UpstreamTraining : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    RunConfig& config = run_.config;
-    config.train.method = GetParam();
-    config.train.steps = 8;
-    config.train.batch_utterances = 3;
-    config.train.batch_tokens.reset();
-    config.train.shuffle = false;
-    config.train.optimizer.learning_rate = 1e-3;
-    config.train.checkpoint_every = 0;
-    config.train.validate_every = 0;
-    if (GetParam() == "lora") use_upstreams_adapter();
+    use_upstreams_settings(run_.config, GetParam(), 3);
+    if (GetParam() == "lora")
+      use_upstreams_adapter(run_.config, fixture().path("expected"), run_.folder / "init");
     expected_ = read_json_object(fixture().path("expected/train_" + GetParam() + ".json"))["steps"];
   }
 
-  void use_upstreams_adapter() {
-    const std::filesystem::path init = run_.folder / "init";
-    std::filesystem::create_directories(init);
-    std::filesystem::copy_file(fixture().path("expected/adapter_init.safetensors"),
-                               init / "adapter_model.safetensors");
-    std::filesystem::copy_file(fixture().path("expected/adapter_config.json"),
-                               init / "adapter_config.json");
-    run_.config.lora.rank = 4;
-    run_.config.lora.alpha = 8;
-    run_.config.lora.init_from = init;
-  }
-
-  std::vector<nlohmann::json> train() {
-    run_train(run_.config, find_model("chatterbox"), {});
-    return steps_of(run_.config);
-  }
-
   void expect_losses(const std::vector<nlohmann::json>& steps, double relative) {
-    ASSERT_EQ(steps.size(), 8u);
-    for (size_t i = 0; i < 8; ++i) {
-      const double loss = expected_[i]["loss"];
-      EXPECT_NEAR(steps[i]["loss"].get<double>(), loss, relative * loss) << "step " << i + 1;
-    }
+    expect_steps(steps, "loss", expected_, "loss", relative);
   }
 
   PreparedRun run_;
@@ -73,11 +41,10 @@ class UpstreamTraining : public testing::TestWithParam<std::string> {
 };
 
 TEST_P(UpstreamTraining, LossesNormsAndWeightsAreUpstreams) {
-  const auto steps = train();
+  const auto steps = train_steps(run_.config);
   expect_losses(steps, 1e-4);
+  expect_steps(steps, "grad_norm", expected_, "grad_norm", 1e-3);
   for (size_t i = 0; i < 8; ++i) {
-    const double norm = expected_[i]["grad_norm"];
-    EXPECT_NEAR(steps[i]["grad_norm"].get<double>(), norm, 1e-3 * norm) << "step " << i + 1;
     for (const char* term : {"text", "speech"})
       EXPECT_NEAR(steps[i]["loss_terms"][term].get<double>(),
                   expected_[i]["loss_" + std::string(term)].get<double>(), 1e-3);
@@ -89,25 +56,19 @@ TEST_P(UpstreamTraining, LossesNormsAndWeightsAreUpstreams) {
   const auto final_weights = fixture().file(lora ? "expected/adapter_final.safetensors"
                                                  : "expected/train_full_final.safetensors");
   for (const TensorView& view : final_weights->tensors()) {
-    const size_t bracket = view.name.find('[');  // "name[a:b]" holds only those rows
-    torch::Tensor value = copy_tensor(written.at(view.name.substr(0, bracket)));
-    if (bracket != std::string::npos) {
-      const int64_t first = std::stol(view.name.substr(bracket + 1));
-      value = value.narrow(0, first, view.shape[0]);
-    }
-    expect_close(value, copy_tensor(view), 2e-3, view.name);
+    expect_close(written_tensor(written, view), copy_tensor(view), 2e-3, view.name);
   }
 }
 
 TEST_P(UpstreamTraining, AccumulatedOneByOneTheLossesAreTheSame) {
   run_.config.train.batch_utterances = 1;
   run_.config.train.accumulate = 3;
-  expect_losses(train(), 1e-4);
+  expect_losses(train_steps(run_.config), 1e-4);
 }
 
 TEST_P(UpstreamTraining, BfloatStaysWithinTwoPercent) {
   run_.config.precision = "bf16";
-  expect_losses(train(), 0.02);
+  expect_losses(train_steps(run_.config), 0.02);
 }
 
 INSTANTIATE_TEST_SUITE_P(Methods, UpstreamTraining, testing::Values("lora", "full"));

@@ -4,17 +4,20 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
-
 #include "tests/models/indextts2/gpt_fixture.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/upstream_training.h"
 #include "ttsft/io/torch_file.h"
 #include "ttsft/model/checkpoint.h"
-#include "ttsft/model/registry.h"
 #include "ttsft/prep/prep.h"
 
 namespace ttsft::indextts2::test {
 namespace {
+
+using ttsft::test::expect_steps;
+using ttsft::test::train_steps;
+using ttsft::test::use_upstreams_adapter;
+using ttsft::test::use_upstreams_settings;
 
 // Upstream's pairs and a run file with the fixture's settings.
 class UpstreamTraining : public testing::TestWithParam<std::string> {
@@ -23,54 +26,18 @@ class UpstreamTraining : public testing::TestWithParam<std::string> {
     config_ = default_run("indextts2");
     config_.checkpoint = fixture().path("checkpoint");
     config_.run = folder_ / "run";
-    config_.device = "cpu";
-    config_.precision = "fp32";
+    use_upstreams_settings(config_, GetParam(), 4);
     config_.data.source = fixture().path("expected/prep/gpt_pairs.jsonl");
     config_.data.prepared = folder_ / "prepared";
-    config_.data.validation.share = 0;
-    config_.train.method = GetParam();
-    config_.train.steps = 8;
-    config_.train.batch_utterances = 4;
-    config_.train.batch_tokens.reset();
-    config_.train.shuffle = false;
     config_.train.dropout = 0;
-    config_.train.optimizer.learning_rate = 1e-3;
-    config_.train.checkpoint_every = 0;
-    config_.train.validate_every = 0;
-    if (GetParam() == "lora") use_upstreams_adapter();
+    if (GetParam() == "lora")
+      use_upstreams_adapter(config_, fixture().path("expected"), folder_ / "init");
     run_prep(config_, find_model("indextts2"), {});
     expected_ = expected_json("train_" + GetParam())["exact"];
   }
 
-  void use_upstreams_adapter() {
-    const std::filesystem::path init = folder_ / "init";
-    std::filesystem::create_directories(init);
-    std::filesystem::copy_file(fixture().path("expected/adapter_init.safetensors"),
-                               init / "adapter_model.safetensors");
-    std::filesystem::copy_file(fixture().path("expected/adapter_config.json"),
-                               init / "adapter_config.json");
-    config_.lora.rank = 4;
-    config_.lora.alpha = 8;
-    config_.lora.init_from = init;
-  }
-
-  std::vector<nlohmann::json> train() {
-    run_train(config_, find_model("indextts2"), {});
-    std::vector<nlohmann::json> steps;
-    std::ifstream in(config_.run / "metrics.jsonl");
-    for (std::string line; std::getline(in, line);) {
-      auto row = nlohmann::json::parse(line);
-      if (row.contains("loss")) steps.push_back(row);
-    }
-    return steps;
-  }
-
-  void expect_losses(const std::vector<nlohmann::json>& steps, double tolerance) {
-    ASSERT_EQ(steps.size(), 8u);
-    for (size_t i = 0; i < 8; ++i) {
-      EXPECT_NEAR(steps[i]["loss"].get<double>(), expected_[i]["loss"].get<double>(), tolerance)
-          << "step " << i + 1;
-    }
+  void expect_losses(const std::vector<nlohmann::json>& steps) {
+    expect_steps(steps, "loss", expected_, "loss", 1e-4);
   }
 
   TemporaryFolder folder_;
@@ -88,11 +55,10 @@ void expect_weights(const torch::Tensor& actual, const torch::Tensor& wanted,
 }
 
 TEST_P(UpstreamTraining, LossesNormsAndWeightsAreUpstreams) {
-  const auto steps = train();
-  expect_losses(steps, 1e-4);
+  const auto steps = train_steps(config_);
+  expect_losses(steps);
+  expect_steps(steps, "grad_norm", expected_, "grad_norm", 1e-3);
   for (size_t i = 0; i < 8; ++i) {
-    const double norm = expected_[i]["grad_norm"];
-    EXPECT_NEAR(steps[i]["grad_norm"].get<double>(), norm, 1e-3 * norm) << "step " << i + 1;
     for (const char* term : {"text", "mel"})
       EXPECT_NEAR(steps[i]["loss_terms"][term].get<double>(),
                   expected_[i][std::string(term) + "_loss"].get<double>(), 5e-4);
@@ -117,12 +83,12 @@ TEST_P(UpstreamTraining, LossesNormsAndWeightsAreUpstreams) {
 TEST_P(UpstreamTraining, AccumulatedOneByOneTheLossesAreTheSame) {
   config_.train.batch_utterances = 1;
   config_.train.accumulate = 4;
-  expect_losses(train(), 1e-4);
+  expect_losses(train_steps(config_));
 }
 
 TEST_P(UpstreamTraining, RecomputedBlocksLearnTheSame) {
   config_.train.activation_checkpointing = true;
-  expect_losses(train(), 1e-4);
+  expect_losses(train_steps(config_));
 }
 
 INSTANTIATE_TEST_SUITE_P(Methods, UpstreamTraining, testing::Values("lora", "full"));
@@ -131,7 +97,7 @@ using FullTraining = UpstreamTraining;
 INSTANTIATE_TEST_SUITE_P(Full, FullTraining, testing::Values("full"));
 
 TEST_P(FullTraining, WhatUpstreamDoesNotTrainStaysBitForBit) {
-  train();
+  train_steps(config_);
   const std::filesystem::path checkpoint = resolve_checkpoint(config_, "last").folder;
   const auto base = TorchFile::open(fixture().path("checkpoint/gpt.pth"));
   const auto written = TorchFile::open(checkpoint / "gpt.pth");
