@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ttsft/model/fixture_list.h"
+#include "ttsft/model/fixture_networks.h"
 
 namespace ttsft::chatterbox {
 namespace {
@@ -108,55 +109,13 @@ void list_tokenizer(FixtureList& list, const Sizes& sizes) {
   list.conv("tokenizer.quantizer._codebook.project_down", {8, d});
 }
 
-// CAMPPlus: a 2-D residual head, then densely connected time-delay layers.
-void list_speaker_encoder(FixtureList& list, const Sizes& sizes) {
-  const auto& s = sizes.speaker;
-  const std::string h = "speaker_encoder.head.", x = "speaker_encoder.xvector.";
-  const auto conv2d = [&](const std::string& name, int64_t in, int64_t kernel) {
-    list.weight(h + name + ".weight", {32, in, kernel, kernel});
-  };
-  conv2d("conv1", 1, 3);
-  list.batch_norm(h + "bn1", 32);
-  for (const std::string layer : {"layer1.", "layer2."}) {
-    for (int64_t block = 0; block < 2; ++block) {
-      const std::string p = layer + std::to_string(block) + ".";
-      conv2d(p + "conv1", 32, 3);
-      list.batch_norm(h + p + "bn1", 32);
-      conv2d(p + "conv2", 32, 3);
-      list.batch_norm(h + p + "bn2", 32);
-      if (block > 0) continue;
-      conv2d(p + "shortcut.0", 32, 1);
-      list.batch_norm(h + p + "shortcut.1", 32);
-    }
-  }
-  conv2d("conv2", 32, 3);
-  list.batch_norm(h + "bn2", 32);
-
-  int64_t channels = s.channels;
-  const int64_t inner = s.bottleneck * s.growth;
-  list.weight(x + "tdnn.linear.weight", {channels, 320, 5});
-  list.batch_norm(x + "tdnn.nonlinear.batchnorm", channels);
-  const int64_t layers[] = {12, 24, 16};
-  for (int64_t b = 0; b < 3; ++b) {
-    for (int64_t n = 1; n <= layers[b]; ++n) {
-      const std::string p =
-          x + "block" + std::to_string(b + 1) + ".tdnnd" + std::to_string(n) + ".";
-      list.batch_norm(p + "nonlinear1.batchnorm", channels);
-      list.weight(p + "linear1.weight", {inner, channels, 1});
-      list.batch_norm(p + "nonlinear2.batchnorm", inner);
-      list.weight(p + "cam_layer.linear_local.weight", {s.growth, inner, 3});
-      list.conv(p + "cam_layer.linear1", {inner / 2, inner, 1});
-      list.conv(p + "cam_layer.linear2", {s.growth, inner / 2, 1});
-      channels += s.growth;
-    }
-    const std::string p = x + "transit" + std::to_string(b + 1) + ".";
-    list.batch_norm(p + "nonlinear.batchnorm", channels);
-    list.weight(p + "linear.weight", {channels / 2, channels, 1});
-    channels /= 2;
-  }
-  list.batch_norm(x + "out_nonlinear.batchnorm", channels);
-  list.weight(x + "dense.linear.weight", {192, 2 * channels, 1});
-  list.batch_norm(x + "dense.nonlinear.batchnorm", 192, /*affine=*/false);
+CampplusOptions speaker_options(const Sizes& sizes) {
+  CampplusOptions options;
+  options.width = sizes.speaker.channels;
+  options.growth = sizes.speaker.growth;
+  options.bottleneck = sizes.speaker.bottleneck * sizes.speaker.growth;
+  options.mask_hidden = options.bottleneck / 2;
+  return options;
 }
 
 void list_flow_encoder(FixtureList& list, const Sizes& sizes) {
@@ -260,7 +219,7 @@ void list_vocoder(FixtureList& list, const Sizes& sizes) {
 FixtureFile list_s3gen(const Sizes& sizes) {
   FixtureList list(DType::kF32);
   list_tokenizer(list, sizes);
-  list_speaker_encoder(list, sizes);
+  list_campplus(list, "speaker_encoder.", speaker_options(sizes));
   list_flow_encoder(list, sizes);
   list_flow_decoder(list, sizes);
   list_vocoder(list, sizes);

@@ -1,8 +1,6 @@
 #include "models/chatterbox/weights.h"
 
-#include "ttsft/core/error.h"
-#include "ttsft/io/atomic_file.h"
-#include "ttsft/io/safetensors.h"
+#include "ttsft/model/link_release.h"
 #include "ttsft/nn/weights.h"
 
 namespace ttsft::chatterbox {
@@ -12,20 +10,8 @@ namespace fs = std::filesystem;
 
 constexpr const char* kT3File = "t3_cfg.safetensors";
 
-// Written anew, or not a part of a release.
-bool is_left_out(const fs::path& relative) {
-  const std::string first = relative.begin()->string();
-  return first == kT3File || first == "t3_cfg.pt" || first == "conds.pt" ||
-         first == "trainer_state" || first == "config.resolved.yaml";
-}
-
-void link_other_files(const fs::path& base, const fs::path& out) {
-  for (const auto& entry : fs::recursive_directory_iterator(base)) {
-    const fs::path relative = fs::relative(entry.path(), base);
-    if (is_left_out(relative) || !entry.is_regular_file()) continue;
-    fs::create_directories((out / relative).parent_path());
-    link_or_copy(entry.path(), out / relative);
-  }
+bool written_anew(const fs::path& relative) {
+  return relative == kT3File || relative == "t3_cfg.pt" || relative == "conds.pt";
 }
 
 }  // namespace
@@ -53,7 +39,7 @@ void write_checkpoint(const fs::path& base, const fs::path& out,
     tensors.emplace_back(view.name, value.detach().to(torch::kCPU, torch::kFloat32));
   }
   fs::create_directories(out);
-  link_other_files(base, out);
+  link_release(base, out, written_anew);
   save_tensors(out / kT3File, tensors);
 }
 

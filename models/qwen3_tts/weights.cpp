@@ -2,6 +2,7 @@
 
 #include "ttsft/core/error.h"
 #include "ttsft/io/atomic_file.h"
+#include "ttsft/model/link_release.h"
 #include "ttsft/nn/weights.h"
 
 namespace ttsft::qwen3_tts {
@@ -10,27 +11,10 @@ namespace {
 constexpr const char* kCodecEmbedding = "talker.model.codec_embedding.weight";
 
 // Files that a complete checkpoint gets anew; all others are linked.
-bool written_anew(const std::string& relative) {
+bool written_anew(const std::filesystem::path& file) {
+  const std::string relative = file.generic_string();
   return relative == "config.json" || relative.starts_with("model.safetensors") ||
          (relative.starts_with("model-") && relative.ends_with(".safetensors"));
-}
-
-// What train keeps in a checkpoint folder for itself.
-bool is_train_file(const std::filesystem::path& relative) {
-  return *relative.begin() == "trainer_state" || relative == "config.resolved.yaml";
-}
-
-void link_other_files(const std::filesystem::path& base, const std::filesystem::path& out) {
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(base)) {
-    const std::filesystem::path relative = std::filesystem::relative(entry.path(), base);
-    if (is_train_file(relative)) continue;
-    if (entry.is_directory()) {
-      std::filesystem::create_directories(out / relative);
-    } else if (entry.is_regular_file() && !written_anew(relative.generic_string())) {
-      std::filesystem::create_directories((out / relative).parent_path());
-      link_or_copy(entry.path(), out / relative);
-    }
-  }
 }
 
 }  // namespace
@@ -75,7 +59,7 @@ void write_custom_voice(const std::filesystem::path& base, const Config& config,
     views.push_back(view_tensor(view.name, kept.back()));
   }
   std::filesystem::create_directories(out);
-  link_other_files(base, out);
+  link_release(base, out, written_anew);
   write_safetensors(out / "model.safetensors", views);
   write_text_atomic(out / "config.json",
                     custom_voice_config(config, rows, keep_existing).dump(2) + "\n");
