@@ -80,7 +80,7 @@ void OptimizerConfig::validate() const {
 
 void ScheduleConfig::bind(Binder& b) {
   b.choice("name", name, {"constant", "linear", "cosine"}, "of the learning rate after the warmup");
-  b.field("warmup_steps", warmup_steps, "linear rise from 0");
+  b.field("warmup_steps", warmup_steps, "linear rise from 0; at most a tenth of the run");
 }
 
 void ScheduleConfig::validate() const {

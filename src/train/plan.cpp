@@ -8,6 +8,7 @@
 #include "memory.h"
 #include "ttsft/core/error.h"
 #include "ttsft/core/log.h"
+#include "ttsft/train/schedule.h"
 
 namespace ttsft {
 namespace {
@@ -57,9 +58,9 @@ const char* precision_name(torch::Dtype dtype) {
 
 void log_warnings(const Plan& plan, const RunConfig& config, const ModelContext& context) {
   const TrainConfig& train = config.train;
-  if (train.schedule.warmup_steps > plan.steps) {
-    log_warning("the warm-up of ", train.schedule.warmup_steps, " steps is longer than the run of ",
-                plan.steps, ": the learning rate only rises");
+  if (train.schedule.warmup_steps > plan.warmup_steps) {
+    log_warning("the warm-up of ", train.schedule.warmup_steps, " steps is cut to ",
+                plan.warmup_steps, ", a tenth of the run of ", plan.steps);
   }
   // A checkpoint at a step without a validation cannot become the best.
   const bool aligned =
@@ -133,7 +134,7 @@ Plan make_plan(const RunConfig& config, const Trainee& trainee, const Samples& t
   for (const auto& sample : train) positions += sample->length;
   plan.tokens_per_step = static_cast<double>(positions) / static_cast<double>(plan.steps_per_epoch);
   plan.padding = feed.sampler().padding_share();
-  plan.warmup_steps = std::min(config.train.schedule.warmup_steps, plan.steps);
+  plan.warmup_steps = warmup_steps(config.train.schedule, plan.steps);
   plan.trainable = trainee.weights.count();
   plan.total = trainee.model_values + (trainee.lora ? plan.trainable : 0);
   // The model's own weights are in memory already; what counts is what comes on top.

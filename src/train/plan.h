@@ -18,7 +18,7 @@ struct Plan {
   int64_t train_rows = 0, validation_rows = 0;
   double tokens_per_step = 0;        // positions without padding, mean over epoch 0
   double padding = 0;                // share of the padded positions
-  int64_t warmup_steps = 0;          // cut to the steps
+  int64_t warmup_steps = 0;          // at most a tenth of the steps
   int64_t trainable = 0, total = 0;  // values
   int64_t memory_bytes =
       0;  // on top of the loaded model: masters, gradients, moments; no activations

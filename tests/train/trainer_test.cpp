@@ -38,7 +38,7 @@ TEST(Trainer, WritesEveryFieldOfAStep) {
     EXPECT_GE(row["seconds"].get<double>(), 0);
     EXPECT_EQ(row["tokens"].get<int64_t>() % 3, 0);  // one main and two sub tokens each
   }
-  EXPECT_DOUBLE_EQ(rows[0]["learning_rate"], 0.005);
+  EXPECT_DOUBLE_EQ(rows[0]["learning_rate"], 0.01) << "the warm-up is cut to a tenth";
   EXPECT_DOUBLE_EQ(rows[1]["learning_rate"], 0.01);
 }
 
