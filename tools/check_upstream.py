@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Proves with upstream's own Python that it reads what ttsft writes and computes the same.
 
-Qwen3-TTS's package (qwen-tts 0.1.1 with the transformers it pins) and PEFT get the folders that
-build/ttsft makes of the bundled fixture. docs/parity.md says what is compared.
+A model's own package and PEFT get the folders that build/ttsft makes of the bundled fixture.
+docs/parity.md says what is compared.
 For developers: neither the build nor a test nor a user needs Python.
 
 One line per check, "ok ..." or "FAIL ...". Exit 0: all agree; 1: one does not; 2: cannot be run.
 """
 import argparse
+import importlib
 import os
 import shutil
 import subprocess
@@ -16,7 +17,35 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ["torch==2.11.0", "torchaudio==2.11.0", "qwen-tts==0.1.1", "peft==0.21.2"]
+COMMON = ["torch==2.11.0", "torchaudio==2.11.0", "peft==0.21.2", "librosa==0.11.0"]
+
+
+class Model:
+    """What upstream's code of a model needs.
+
+    packages: for pip; alone: without what they depend on, which pins other versions or is not
+    needed here; files: of the fixture; source: upstream's repository, where it is no package.
+    """
+
+    def __init__(self, name, venv, packages, alone=(), files=(), source=None):
+        self.fixture = ROOT / "tests/fixtures" / name
+        self.checks = f"upstream.{name}.checks"
+        self.venv, self.packages, self.alone = ROOT / ".deps" / venv, packages, list(alone)
+        self.files, self.source = files, source
+
+
+MODELS = {
+    "qwen3-tts": Model(
+        "qwen3_tts", "upstream-venv",
+        ["torch==2.11.0", "torchaudio==2.11.0", "qwen-tts==0.1.1", "peft==0.21.2"],
+        files=("checkpoint/config.json", "expected/prep_in.jsonl", "expected/prep_out.jsonl")),
+    "chatterbox": Model(
+        "chatterbox", "upstream-venv-chatterbox",
+        [*COMMON, "transformers==5.2.0", "omegaconf", "einops", "onnx"],
+        alone=("chatterbox-tts==0.1.7", "s3tokenizer==0.3.0", "diffusers==0.29.0",
+               "conformer==0.3.2"),
+        files=("checkpoint/t3_cfg.safetensors", "audio/ref.wav", "expected/prep_pt")),
+}
 
 
 def stop(message):
@@ -30,43 +59,55 @@ def last_line(text):
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("model", nargs="?", default="qwen3-tts", choices=MODELS,
+                        help="default: qwen3-tts")
     parser.add_argument("--ttsft", type=Path, default=ROOT / "build/ttsft", help="the program")
     parser.add_argument("--work", type=Path, help="an empty folder to keep all files in")
-    parser.add_argument("--fixture", type=Path, default=ROOT / "tests/fixtures/qwen3_tts",
-                        help="holds checkpoint/, audio/ and expected/")
-    parser.add_argument("--venv", type=Path, default=ROOT / ".deps/upstream-venv",
-                        help="where upstream's packages are installed once (5.6 GB)")
+    parser.add_argument("--fixture", type=Path,
+                        help="holds checkpoint/, audio/ and expected/; default: the bundled one")
+    parser.add_argument("--venv", type=Path,
+                        help="where upstream's packages are installed once (5.6 GB); default: a"
+                             " folder in .deps for each model")
     parser.add_argument("--finetuning", type=Path,
-                        help="upstream's folder finetuning/, which the package lacks: then its"
-                             " dataset.py reads the prepared sets too")
+                        help="qwen3-tts: upstream's folder finetuning/, which the package lacks:"
+                             " then its dataset.py reads the prepared sets too")
+    parser.add_argument("--source", type=Path, help="indextts2: a clone of upstream's repository")
     arguments = parser.parse_args()
-    for name in ("ttsft", "work", "fixture", "venv", "finetuning"):
+    model = MODELS[arguments.model]
+    arguments.fixture = arguments.fixture or model.fixture
+    arguments.venv = arguments.venv or model.venv
+    for name in ("ttsft", "work", "fixture", "venv", "finetuning", "source"):
         if getattr(arguments, name):
             # The environment's python is a link, which must stay one.
             setattr(arguments, name, Path(os.path.abspath(getattr(arguments, name))))
     if not os.access(arguments.ttsft, os.X_OK):
         stop(f"{arguments.ttsft}: no such program; build it with tools/test")
-    for part in ("checkpoint/config.json", "expected/prep_in.jsonl", "expected/prep_out.jsonl"):
-        if not (arguments.fixture / part).is_file():
+    for part in model.files:
+        if not (arguments.fixture / part).exists():
             stop(f"{arguments.fixture}: lacks {part}")
     if arguments.finetuning and not (arguments.finetuning / "dataset.py").is_file():
         stop(f"{arguments.finetuning}: lacks dataset.py")
+    if model.source and not (arguments.source and (arguments.source / model.source[1]).is_file()):
+        stop(f"{arguments.model} needs upstream's source, which is no package: git clone"
+             f" {model.source[0]}, and name the folder with --source")
     if arguments.work and arguments.work.exists() and any(arguments.work.iterdir()):
         stop(f"{arguments.work}: not empty; name a new folder")
-    return arguments
+    return arguments, model
 
 
-def enter_environment(venv):
+def enter_environment(venv, model):
     """Goes on in upstream's environment, which is made when it is not there."""
     if Path(sys.prefix) == venv:
         return
     python, ready = venv / "bin/python", venv / "packages.txt"
-    wanted = "\n".join(PACKAGES) + "\n"
+    wanted = "\n".join(model.packages + model.alone) + "\n"
     if not ready.is_file() or ready.read_text() != wanted:
-        print(f"installing {', '.join(PACKAGES)} in {venv}", file=sys.stderr)
-        for program, module, *words in (
-                [sys.executable, "venv", str(venv)],
-                [str(python), "pip", "install", "--quiet", "--no-cache-dir", *PACKAGES]):
+        print(f"installing {', '.join(model.packages + model.alone)} in {venv}", file=sys.stderr)
+        install = [str(python), "pip", "install", "--quiet", "--no-cache-dir"]
+        calls = [[sys.executable, "venv", str(venv)], [*install, *model.packages]]
+        if model.alone:
+            calls.append([*install, "--no-deps", *model.alone])
+        for program, module, *words in calls:
             done = subprocess.run([program, "-m", module, *words], capture_output=True, text=True)
             if done.returncode:
                 stop(f"upstream's packages cannot be had, so nothing was checked:"
@@ -77,14 +118,14 @@ def enter_environment(venv):
 
 
 def main():
-    arguments = parse_arguments()
-    enter_environment(arguments.venv)
+    arguments, model = parse_arguments()
+    enter_environment(arguments.venv, model)
     # Rows name their audio relative to the fixture, as upstream's scripts read them.
     os.chdir(arguments.fixture)
     kept = arguments.work or Path(tempfile.mkdtemp(prefix="ttsft-upstream-"))
     kept.mkdir(parents=True, exist_ok=True)
     try:
-        from upstream import checks  # only here are upstream's packages at hand
+        checks = importlib.import_module(model.checks)  # only here are upstream's packages at hand
         failed = checks.run_all(arguments, kept)
     finally:
         if not arguments.work:

@@ -1,17 +1,12 @@
 """Comparisons of what ttsft wrote or reported with what upstream computes."""
-import json
-from pathlib import Path
+import math
 
-import librosa
 import numpy as np
-from safetensors.torch import load_file
+import torch
 
 from upstream.harness import Mismatch
-from upstream.model import mean_losses
 
-FRAMES = 12  # of speech in each comparison of generation
 LOSS_TOLERANCE = 1e-4  # of two float32 implementations
-WAVE_TOLERANCE = 1e-3
 
 
 def within(what, got, want, tolerance):
@@ -30,25 +25,66 @@ def equal_codes(what, got, want):
         raise Mismatch(f"{what}: {got.shape} codes, upstream {want.shape}")
     places = np.argwhere(got != want)
     if len(places):
-        frame, group = places[0]
-        raise Mismatch(f"{what}: {len(places)} of {got.size} codes differ, first in frame {frame},"
-                       f" codebook {group}: {got[frame, group]}, upstream {want[frame, group]}")
+        place = tuple(places[0])
+        raise Mismatch(f"{what}: {len(places)} of {got.size} codes differ, first at"
+                       f" {[int(i) for i in place]}: {got[place]}, upstream {want[place]}")
     return got.size
 
 
-def compare_losses(what, reported, upstream, rows):
-    """A row of ttsft's report against upstream's modules: the whole, then every clip.
+def require_same_tensors(what, state, stored, optional=()):
+    """Every stored tensor is one of the state with its value, and none is missing.
 
-    rows: prepared rows, each with its speaker vector.
+    optional: names that upstream makes itself where the file lacks them.
     """
-    losses = {Path(row["audio"]).stem: upstream.losses(row, vector) for row, vector in rows}
+    differing = sorted((state.keys() ^ stored.keys()) - set(optional))
+    if differing:
+        raise Mismatch(f"{what}: {len(differing)} names differ, first {differing[0]}")
+    for name, value in stored.items():
+        taken = state[name]
+        if value.shape != taken.shape or not torch.equal(value.to(taken.dtype), taken):
+            raise Mismatch(f"{what}: {name} is not what the file holds")
+    return len(stored)
+
+
+def require_same_kind(what, got, want):
+    """The same keys, and under each a tensor of the same type and shape, or the same value."""
+    if got.keys() != want.keys():
+        raise Mismatch(f"{what}: keys {sorted(got)}, upstream {sorted(want)}")
+    for key, value in want.items():
+        if torch.is_tensor(value) != torch.is_tensor(got[key]):
+            raise Mismatch(f"{what}: {key} is {type(got[key]).__name__}, upstream"
+                           f" {type(value).__name__}")
+        if not torch.is_tensor(value):
+            same = got[key] == value
+        else:
+            same = (got[key].dtype, got[key].shape) == (value.dtype, value.shape)
+        if not same:
+            raise Mismatch(f"{what}: {key} is of another type, shape or value than upstream's")
+
+
+def mean_losses(losses, weights):
+    """{loss, loss_terms} of clips: each term's mean over all labels, then the weighted sum.
+
+    losses: {term: (summed cross entropy, labels)} of each clip.
+    """
+    losses = list(losses)
+    means = {}
+    for term in weights:
+        sums, labels = zip(*(clip[term] for clip in losses))
+        means[term] = math.fsum(sums) / sum(labels)
+    return {"loss": sum(weights[term] * mean for term, mean in means.items()), "loss_terms": means}
+
+
+def compare_losses(what, reported, losses, weights):
+    """A row of ttsft's report against upstream's losses of each clip: whole, then each."""
     clips = {clip["id"]: clip for clip in reported["utterances"]}
     if clips.keys() != losses.keys():
         raise Mismatch(f"{what}: clips {sorted(clips)}, upstream {sorted(losses)}")
-    whole = mean_losses(losses.values())
+    whole = mean_losses(losses.values(), weights)
     worst = compare_row(what, reported, whole)
     for name, loss in losses.items():
-        worst = max(worst, compare_row(f"{what}, clip {name}", clips[name], mean_losses([loss])))
+        mean = mean_losses([loss], weights)
+        worst = max(worst, compare_row(f"{what}, clip {name}", clips[name], mean))
     labels = sum(count for loss in losses.values() for _, count in loss.values())
     if reported["tokens"] != labels:
         raise Mismatch(f"{what}: {reported['tokens']} supervised tokens, upstream {labels}")
@@ -63,34 +99,8 @@ def compare_row(what, got, want):
     return worst
 
 
-def compare_speech(run, upstream, text, voice, *flags):
-    """Greedy codes and wave of ttsft synth against upstream's generate_custom_voice."""
-    wave_file, codes_file = run.folder / "speech.wav", run.folder / "speech.safetensors"
-    run("synth", "--greedy", "--text", text, "--max-frames", FRAMES, "--out", wave_file,
-        "--codes-out", codes_file, "--checkpoint", "last", "--set", f"data.speaker={voice}", *flags)
-    codes, wave = upstream.greedy(text, voice, FRAMES)
-    count = equal_codes("greedy generation", load_file(codes_file)["codes"], codes)
-    got, _ = librosa.load(wave_file, sr=None)
-    difference = within("wave", got, wave, WAVE_TOLERANCE)
-    return f"{count} greedy codes equal, wave within {difference:.1e}"
-
-
 def tell_losses(before, after):
     if not after[0] < before[0] - 1e-3:
         raise Mismatch(f"training did not lower the loss: {before[0]:.5f} to {after[0]:.5f}")
     return (f"loss {before[0]:.5f} before and {after[0]:.5f} after, all terms and clips within"
             f" {max(before[1], after[1]):.1e}")
-
-
-def require_custom_voice(folder, base, voices):
-    """The base's config.json with upstream's three changes, and no other.
-
-    Names stand in lower case, or upstream would not find them.
-    """
-    want = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    want["tts_model_type"] = "custom_voice"
-    names = [voice.lower() for voice in voices]
-    want["talker_config"]["spk_id"] = {name: 3000 + i for i, name in enumerate(names)}
-    want["talker_config"]["spk_is_dialect"] = dict.fromkeys(names, False)
-    if json.loads((folder / "config.json").read_text(encoding="utf-8")) != want:
-        raise Mismatch(f"{folder.name}/config.json is not the base's with upstream's three changes")

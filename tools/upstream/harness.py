@@ -36,10 +36,10 @@ class Checks:
 class Run:
     """A run of ttsft in a folder of its own: on the CPU, all rows in one batch."""
 
-    def __init__(self, program, fixture, folder, **sections):
+    def __init__(self, model, program, fixture, folder, **sections):
         self.program, self.fixture, self.folder = program, fixture, folder
         folder.mkdir()
-        run = {"model": "qwen3-tts", "checkpoint": fixture / "checkpoint", "run": folder / "run",
+        run = {"model": model, "checkpoint": fixture / "checkpoint", "run": folder / "run",
                "device": "cpu", "precision": "fp32",
                "eval": {"split": "all", "checkpoints": ["base", "last"]},
                "synth": {"format": "float32"}, **sections}

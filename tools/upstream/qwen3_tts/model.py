@@ -1,6 +1,5 @@
 """Upstream's side of tools/check_upstream.py: what qwen-tts and PEFT make of folders and rows."""
 import contextlib
-import math
 import sys
 import warnings
 from pathlib import Path
@@ -10,32 +9,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import transformers
-from peft import PeftModel, get_peft_model_state_dict
-from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 
-from upstream.harness import Mismatch
+from upstream.adapters import Adapter
+from upstream.compare import require_same_tensors
 
 with contextlib.redirect_stdout(sys.stderr):  # it prints advice about flash-attn
     from qwen_tts import Qwen3TTSModel
 
 transformers.logging.set_verbosity_error()
 warnings.filterwarnings("ignore")
-SUB_TALKER_WEIGHT = 0.3
-TERMS = ("talker", "sub_talker")
-
-
-def require_same_tensors(what, module, file):
-    """Every tensor of the file is one of the module with its value, and none is missing."""
-    state, stored = module.state_dict(), load_file(file)
-    differing = sorted(state.keys() ^ stored.keys())
-    if differing:
-        raise Mismatch(f"{what}: {len(differing)} names differ, first {differing[0]}")
-    for name, value in stored.items():
-        taken = state[name]
-        if value.shape != taken.shape or not torch.equal(value.to(taken.dtype), taken):
-            raise Mismatch(f"{what}: {name} is not what the file holds")
-    return len(stored)
+WEIGHTS = {"talker": 1.0, "sub_talker": 0.3}  # of the terms in the loss
 
 
 class Upstream:
@@ -49,10 +33,11 @@ class Upstream:
 
     def count_tensors(self):
         """Proves that model and codec hold exactly their files' tensors."""
-        return (require_same_tensors("model.safetensors", self.model,
-                                     self.folder / "model.safetensors"),
-                require_same_tensors("speech_tokenizer", self.model.speech_tokenizer.model,
-                                     self.folder / "speech_tokenizer/model.safetensors"))
+        return (require_same_tensors("model.safetensors", self.model.state_dict(),
+                                     load_file(self.folder / "model.safetensors")),
+                require_same_tensors("speech_tokenizer",
+                                     self.model.speech_tokenizer.model.state_dict(),
+                                     load_file(self.folder / "speech_tokenizer/model.safetensors")))
 
     def stored_dtypes(self):
         return sorted({str(t.dtype) for t in load_file(self.folder / "model.safetensors").values()})
@@ -103,7 +88,7 @@ class Upstream:
         labels = {"talker": codec[first:, 0], "sub_talker": codes[:, 1:].flatten()}
         scores = {"talker": out.logits[0, first - 1:], "sub_talker": logits.flatten(0, 1)}
         return {term: F.cross_entropy(scores[term].float(), labels[term], reduction="none")
-                for term in TERMS}
+                for term in WEIGHTS}
 
     @torch.no_grad()
     def losses(self, row, speaker):
@@ -117,8 +102,8 @@ class Upstream:
         optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.01)
         for _ in range(steps):
             values = [self.cross_entropies(row, vector) for row, vector in rows]
-            talker, sub_talker = (torch.cat([row[term] for row in values]).mean() for term in TERMS)
-            loss = talker + SUB_TALKER_WEIGHT * sub_talker
+            loss = sum(weight * torch.cat([row[term] for row in values]).mean()
+                       for term, weight in WEIGHTS.items())
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -150,40 +135,4 @@ class Adapted(Upstream):
 
     def __init__(self, folder, adapter):
         super().__init__(folder)
-        self.peft = PeftModel.from_pretrained(self.model, str(adapter)).eval()
-        self.layers = {name: module for name, module in self.model.named_modules()
-                       if isinstance(module, LoraLayer)}
-        self.adapter = Path(adapter)
-
-    def set_scale(self, scale):
-        for layer in self.layers.values():
-            layer.set_scale("default", scale)
-
-    def count_tensors(self):
-        """Proves that PEFT took every tensor of the adapter and wanted no other."""
-        taken = get_peft_model_state_dict(self.peft)
-        stored = load_file(self.adapter / "adapter_model.safetensors")
-        differing = sorted(taken.keys() ^ stored.keys())
-        if differing:
-            raise Mismatch(f"PEFT's names differ in {len(differing)}, first {differing[0]}")
-        for name, value in stored.items():
-            if not torch.equal(value, taken[name]):
-                raise Mismatch(f"PEFT did not take {name} as stored")
-        return len(stored)
-
-    def smallest_delta(self):
-        return min(layer.get_delta_weight("default").abs().max().item()
-                   for layer in self.layers.values())
-
-    def merged(self):
-        """The talker's tensors with the adapter merged by PEFT, under their released names."""
-        state = self.peft.merge_and_unload().state_dict()
-        return {name: value for name, value in state.items() if name.startswith("talker.")}
-
-
-def mean_losses(losses):
-    """{loss, loss_terms} of rows: each term's mean over all tokens, then the weighted sum."""
-    losses = list(losses)
-    means = {term: math.fsum(row[term][0] for row in losses) / sum(row[term][1] for row in losses)
-             for term in TERMS}
-    return {"loss": means["talker"] + SUB_TALKER_WEIGHT * means["sub_talker"], "loss_terms": means}
+        self.adapter = Adapter(self.model, adapter)
