@@ -24,27 +24,35 @@ class Model:
     """What upstream's code of a model needs.
 
     packages: for pip; alone: without what they depend on, which pins other versions or is not
-    needed here; files: of the fixture; source: upstream's repository, where it is no package.
+    needed here; files: of the fixture; source: what to clone, where upstream is no package, and a
+    file of it; trainer: a file of --finetuning.
     """
 
-    def __init__(self, name, venv, packages, alone=(), files=(), source=None):
+    def __init__(self, name, venv, packages, alone=(), files=(), source=None, trainer=None):
         self.fixture = ROOT / "tests/fixtures" / name
         self.checks = f"upstream.{name}.checks"
         self.venv, self.packages, self.alone = ROOT / ".deps" / venv, packages, list(alone)
-        self.files, self.source = files, source
+        self.files, self.source, self.trainer = files, source, trainer
 
 
 MODELS = {
     "qwen3-tts": Model(
         "qwen3_tts", "upstream-venv",
         ["torch==2.11.0", "torchaudio==2.11.0", "qwen-tts==0.1.1", "peft==0.21.2"],
-        files=("checkpoint/config.json", "expected/prep_in.jsonl", "expected/prep_out.jsonl")),
+        files=("checkpoint/config.json", "expected/prep_in.jsonl", "expected/prep_out.jsonl"),
+        trainer="dataset.py"),
     "chatterbox": Model(
         "chatterbox", "upstream-venv-chatterbox",
         [*COMMON, "transformers==5.2.0", "omegaconf", "einops", "onnx"],
         alone=("chatterbox-tts==0.1.7", "s3tokenizer==0.3.0", "diffusers==0.29.0",
                "conformer==0.3.2"),
         files=("checkpoint/t3_cfg.safetensors", "audio/ref.wav", "expected/prep_pt")),
+    "indextts2": Model(
+        "indextts2", "upstream-venv-indextts2",
+        [*COMMON, "transformers==4.52.1", "omegaconf", "einops", "sentencepiece"],
+        files=("checkpoint/gpt.pth", "audio/ref.wav", "expected/prep/train_manifest.jsonl"),
+        source=("https://github.com/index-tts/index-tts --branch v2.0.0",
+                "indextts/gpt/model_v2.py"), trainer="trainers/train_gpt_v2.py"),
 }
 
 
@@ -69,9 +77,11 @@ def parse_arguments():
                         help="where upstream's packages are installed once (5.6 GB); default: a"
                              " folder in .deps for each model")
     parser.add_argument("--finetuning", type=Path,
-                        help="qwen3-tts: upstream's folder finetuning/, which the package lacks:"
-                             " then its dataset.py reads the prepared sets too")
-    parser.add_argument("--source", type=Path, help="indextts2: a clone of upstream's repository")
+                        help="qwen3-tts: upstream's folder finetuning/, which the package lacks;"
+                             " indextts2: a clone of the community's indextts2-finetuning: then"
+                             " its own code reads the prepared sets too")
+    parser.add_argument("--source", type=Path,
+                        help="indextts2: a clone of index-tts at v2.0.0, which is no package")
     arguments = parser.parse_args()
     model = MODELS[arguments.model]
     arguments.fixture = arguments.fixture or model.fixture
@@ -85,10 +95,14 @@ def parse_arguments():
     for part in model.files:
         if not (arguments.fixture / part).exists():
             stop(f"{arguments.fixture}: lacks {part}")
-    if arguments.finetuning and not (arguments.finetuning / "dataset.py").is_file():
-        stop(f"{arguments.finetuning}: lacks dataset.py")
-    if model.source and not (arguments.source and (arguments.source / model.source[1]).is_file()):
-        stop(f"{arguments.model} needs upstream's source, which is no package: git clone"
+    for folder, option, part in ((arguments.finetuning, "finetuning", model.trainer),
+                                 (arguments.source, "source", model.source and model.source[1])):
+        if folder and not part:
+            stop(f"{arguments.model} takes no --{option}")
+        if folder and not (folder / part).is_file():
+            stop(f"{folder}: lacks {part}")
+    if model.source and not arguments.source:
+        stop(f"{arguments.model} needs upstream's source: GIT_LFS_SKIP_SMUDGE=1 git clone"
              f" {model.source[0]}, and name the folder with --source")
     if arguments.work and arguments.work.exists() and any(arguments.work.iterdir()):
         stop(f"{arguments.work}: not empty; name a new folder")
@@ -124,6 +138,8 @@ def main():
     os.chdir(arguments.fixture)
     kept = arguments.work or Path(tempfile.mkdtemp(prefix="ttsft-upstream-"))
     kept.mkdir(parents=True, exist_ok=True)
+    if arguments.source:
+        sys.path.insert(1, str(arguments.source))
     try:
         checks = importlib.import_module(model.checks)  # only here are upstream's packages at hand
         failed = checks.run_all(arguments, kept)

@@ -142,9 +142,7 @@ class Suite:
         clips = self.clips(run)
 
         def losses(upstream):
-            with torch.no_grad():
-                return {name: upstream.losses(clip, condition(clip))
-                        for name, clip in clips.items()}
+            return {name: upstream.losses(clip, condition(clip)) for name, clip in clips.items()}
 
         return tell_losses(
             compare_losses("base", base, losses(Upstream(run.checkpoint)), WEIGHTS),

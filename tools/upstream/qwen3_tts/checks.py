@@ -58,7 +58,8 @@ class Suite:
 
     def run(self, name, source, train, data=None, **sections):
         return Run("qwen3-tts", self.arguments.ttsft, self.arguments.fixture, self.work / name,
-                   train=train, data={"source": source, "speaker": VOICE, **(data or {})}, **sections)
+                   train=train, **sections,
+                   data={"source": source, "speaker": VOICE, **(data or {})})
 
     def full_run(self, name, source=None, **sections):
         train = {"method": "full", "steps": FULL_STEPS, "optimizer": {"learning_rate": FULL_RATE}}
