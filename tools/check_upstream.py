@@ -43,7 +43,7 @@ MODELS = {
         trainer="dataset.py"),
     "chatterbox": Model(
         "chatterbox", "upstream-venv-chatterbox",
-        [*COMMON, "transformers==5.2.0", "omegaconf", "einops", "onnx"],
+        [*COMMON, "transformers==5.2.0", "omegaconf", "einops", "onnx", "pillow"],
         alone=("chatterbox-tts==0.1.7", "s3tokenizer==0.3.0", "diffusers==0.29.0",
                "conformer==0.3.2"),
         files=("checkpoint/t3_cfg.safetensors", "audio/ref.wav", "expected/prep_pt")),
@@ -143,6 +143,8 @@ def main():
     try:
         checks = importlib.import_module(model.checks)  # only here are upstream's packages at hand
         failed = checks.run_all(arguments, kept)
+    except ImportError as error:
+        stop(f"upstream's code cannot be imported, so nothing was checked: {error}")
     finally:
         if not arguments.work:
             shutil.rmtree(kept, ignore_errors=True)
