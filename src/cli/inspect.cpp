@@ -1,15 +1,18 @@
 #include "src/cli/inspect.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <vector>
 
 #include "ttsft/core/error.h"
+#include "ttsft/core/log.h"
 #include "ttsft/data/prepared_set.h"
 #include "ttsft/io/atomic_file.h"
 #include "ttsft/io/json_reader.h"
 #include "ttsft/io/peft.h"
 #include "ttsft/io/safetensors.h"
+#include "ttsft/io/torch_file.h"
 #include "ttsft/model/checkpoint.h"
 #include "ttsft/model/registry.h"
 
@@ -23,33 +26,46 @@ constexpr const char* kAdapterWeights = "adapter_model.safetensors";
 
 // {"file", "tensors", "values", "bytes", "dtypes": {"F32": tensors}}
 ordered_json weights_json(const fs::path& file, const fs::path& folder) {
-  const SafetensorsReader reader = SafetensorsReader::open(file);
+  const auto reader = open_tensor_file(file);
   std::map<std::string, int64_t> dtypes;
   int64_t values = 0;
   size_t bytes = 0;
-  for (const TensorView& tensor : reader.tensors()) {
+  for (const TensorView& tensor : reader->tensors()) {
     ++dtypes[std::string(dtype_name(tensor.dtype))];
     values += shape_size(tensor.shape);
     bytes += tensor.bytes.size();
   }
   return {{"file", file.lexically_relative(folder).string()},
-          {"tensors", reader.tensors().size()},
+          {"tensors", reader->tensors().size()},
           {"values", values},
           {"bytes", bytes},
           {"dtypes", dtypes}};
 }
 
-// All .safetensors of a folder and one level below.
+// By its name: .safetensors, or what torch.save is used to write.
+bool is_weights(const fs::path& file) {
+  constexpr std::array<std::string_view, 4> kEndings = {".safetensors", ".pt", ".pth", ".bin"};
+  return std::find(kEndings.begin(), kEndings.end(), file.extension().string()) != kEndings.end();
+}
+
+// All files of weights in a folder and one level below; what only is called so is left out.
 ordered_json all_weights(const fs::path& folder) {
   std::vector<fs::path> files;
   for (auto it = fs::recursive_directory_iterator(folder); it != fs::recursive_directory_iterator();
        ++it) {
     if (it.depth() >= 1) it.disable_recursion_pending();
-    if (it->path().extension() == ".safetensors") files.push_back(it->path());
+    if (is_weights(it->path()) && it->is_regular_file()) files.push_back(it->path());
   }
   std::sort(files.begin(), files.end());
   ordered_json list = ordered_json::array();
-  for (const fs::path& file : files) list.push_back(weights_json(file, folder));
+  for (const fs::path& file : files) {
+    try {
+      list.push_back(weights_json(file, folder));
+    } catch (const DataError& error) {
+      if (file.extension() == ".safetensors") throw;
+      log_warning("left out: ", error.what());
+    }
+  }
   return list;
 }
 
@@ -123,8 +139,8 @@ ordered_json inspect_tensors(const fs::path& file) {
   ordered_json json = {{"kind", "tensors"}, {"path", file.string()}};
   json["weights"].push_back(weights_json(file, file.parent_path()));
   ordered_json tensors = ordered_json::array();
-  const SafetensorsReader reader = SafetensorsReader::open(file);
-  for (const TensorView& tensor : reader.tensors()) {
+  const auto reader = open_tensor_file(file);
+  for (const TensorView& tensor : reader->tensors()) {
     tensors.push_back(
         {{"name", tensor.name}, {"dtype", dtype_name(tensor.dtype)}, {"shape", tensor.shape}});
   }
@@ -138,8 +154,9 @@ ordered_json inspect(const fs::path& given) {
   const fs::path path = given.has_filename() ? given : given.parent_path();
   if (!fs::exists(path)) throw UsageError("nothing is there", path.string());
   if (!fs::is_directory(path)) {
-    if (path.extension() == ".safetensors") return inspect_tensors(path);
-    throw DataError("not a folder and not a .safetensors file", path.string());
+    if (is_weights(path)) return inspect_tensors(path);
+    throw DataError("neither a folder nor a file of weights", path.string(),
+                    "these end in .safetensors, .pt, .pth or .bin");
   }
   if (is_adapter_folder(path)) return inspect_adapter(path);
   if (fs::exists(path / "index.json") || fs::exists(path / "rows.partial.jsonl")) {

@@ -76,5 +76,23 @@ TEST(Inspect, WhatItDoesNotKnow) {
   EXPECT_EQ(run_program({"inspect", folder.write("a.txt", "")}).code, 3);
 }
 
+TEST(Inspect, FilesOfTorchSave) {
+  const fs::path fixtures = fs::path(TTSFT_FIXTURES);
+  const json voice = inspect(fixtures / "chatterbox/checkpoint/conds.pt");
+  EXPECT_EQ(voice.at("kind"), "tensors");
+  bool found = false;
+  for (const json& tensor : voice.at("tensors"))
+    found = found || (tensor.at("name") == "t3.speaker_emb" && tensor.at("dtype") == "F32");
+  EXPECT_TRUE(found);
+  const json checkpoint = inspect(fixtures / "indextts2/checkpoint");
+  EXPECT_EQ(checkpoint.at("model"), "indextts2");
+  const auto& files = checkpoint.at("weights");
+  EXPECT_TRUE(std::any_of(files.begin(), files.end(),
+                          [](const json& file) { return file.at("file") == "gpt.pth"; }));
+  const ProgramResult text = run_program({"inspect", (fixtures / "austen/metadata.csv").string()});
+  EXPECT_EQ(text.code, 3);
+  EXPECT_THAT(error_line(text), HasSubstr(".safetensors, .pt, .pth or .bin"));
+}
+
 }  // namespace
 }  // namespace ttsft

@@ -355,5 +355,22 @@ TEST_F(Import, TheReferenceOfTheRunFileMustBeThere) {
               AllOf(HasSubstr("data.reference"), HasSubstr("gone.wav")));
 }
 
+TEST_F(Import, AFolderOfTorchFilesIsACacheForModelsThatReadIt) {
+  folder_.write("cache/b.pt", "");
+  folder_.write("cache/a.pt", "");
+  folder_.write("cache/notes.md", "");
+  ImportDefaults defaults;
+  defaults.speaker = "ada";
+  const std::string refused = error("cache");
+  EXPECT_THAT(refused, HasSubstr("does not read")) << "without the key nobody asked for";
+  defaults.encoded_keys = {"cache"};
+  const ImportedSet set = import("cache", defaults);
+  EXPECT_EQ(set.format, "torch cache");
+  EXPECT_THAT(ids(set), ElementsAre("a", "b"));
+  EXPECT_EQ(set.utterances[0].row["cache"], fs::canonical(folder_ / "cache/a.pt").string());
+  EXPECT_EQ(set.utterances[0].speaker, "ada");
+  EXPECT_TRUE(set.utterances[0].text.empty());
+}
+
 }  // namespace
 }  // namespace ttsft

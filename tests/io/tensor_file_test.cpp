@@ -33,5 +33,59 @@ TEST(TensorFile, ShapeText) {
   EXPECT_EQ(shape_text({}), "[]");
 }
 
+// Two tensors in memory.
+class Memory : public TensorFile {
+ public:
+  explicit Memory(const std::vector<std::string>& names) {
+    path_ = "memory.bin";
+    for (const std::string& name : names)
+      tensors_.push_back({name, DType::kU8, {3}, std::as_bytes(std::span(bytes_))});
+    sort();
+  }
+
+ private:
+  std::vector<uint8_t> bytes_ = {1, 2, 3};
+};
+
+TEST(TensorFile, FindsByName) {
+  const Memory file({"b", "a", "a.c"});
+  EXPECT_EQ(file.tensors().front().name, "a");
+  ASSERT_NE(file.find("a.c"), nullptr);
+  EXPECT_EQ(file.find("a."), nullptr);
+  EXPECT_EQ(file.at("b").shape, (Shape{3}));
+  try {
+    file.at("c");
+    FAIL() << "no such tensor";
+  } catch (const DataError& error) {
+    EXPECT_NE(std::string(error.what()).find("'c'"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("memory.bin"), std::string::npos) << error.what();
+  }
+}
+
+TEST(TensorFile, ANameThatStandsTwiceIsRefused) {
+  EXPECT_THROW(Memory({"a", "b", "a"}), DataError);
+}
+
+TEST(DerivedTensors, RenamesAndComputes) {
+  auto source = std::make_shared<Memory>(std::vector<std::string>{"x.a", "x.b"});
+  const std::weak_ptr<Memory> watched = source;
+  auto derived = std::make_unique<DerivedTensors>(source);
+  TensorView renamed = source->at("x.a");
+  renamed.name = "z";
+  derived->keep(renamed);
+  derived->add("y", DType::kI16, {1}, {std::byte{7}, std::byte{0}});
+  derived->finish();
+  source.reset();
+  EXPECT_FALSE(watched.expired()) << "its views look into the source";
+  ASSERT_EQ(derived->tensors().size(), 2u);
+  EXPECT_EQ(derived->path(), "memory.bin");
+  EXPECT_EQ(derived->tensors()[0].name, "y");
+  EXPECT_EQ(derived->at("y").bytes[0], std::byte{7});
+  EXPECT_EQ(derived->at("z").bytes[2], std::byte{3});
+  EXPECT_EQ(derived->find("x.b"), nullptr);
+  derived.reset();
+  EXPECT_TRUE(watched.expired());
+}
+
 }  // namespace
 }  // namespace ttsft

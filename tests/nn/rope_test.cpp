@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numbers>
 
 #include "tests/support/random_weights.h"
 #include "tests/support/tensor_test.h"
@@ -92,6 +93,58 @@ TEST(Rope, AnglesAreFloat32InABf16Model) {
   expect_equal(rope.sin, exact.sin.to(torch::kBFloat16));
   EXPECT_EQ(apply_rope(random({1, 1, 2, 8}, 1).to(torch::kBFloat16), rope).scalar_type(),
             torch::kBFloat16);
+}
+
+// Neighbours as the real and imaginary part of a number that turns.
+TEST(Rope, InterleavedTurnsNeighbours) {
+  const torch::Tensor x = random({1, 2, 5, 6}, 9), positions = torch::arange(3, 8);
+  RopeOptions options;
+  options.head_dim = 6;
+  options.theta = 100;
+  options.layout = RopeLayout::kInterleaved;
+  const torch::Tensor got = apply_rope(x, make_rope(positions, options, torch::kFloat32));
+  const torch::Tensor i = torch::arange(3, torch::kFloat64);
+  const torch::Tensor angle =
+      positions.to(torch::kFloat64).unsqueeze(1) * torch::pow(100.0, -2 * i / 6).unsqueeze(0);
+  const torch::Tensor turn = torch::polar(torch::ones_like(angle), angle);  // [T, 3]
+  const torch::Tensor complex =
+      torch::view_as_complex(x.to(torch::kFloat64).unflatten(-1, {3, 2}).contiguous());
+  expect_close(got, torch::view_as_real(complex * turn).flatten(-2), 1e-5);
+
+  // The same as halves, on a permuted head.
+  options.layout = RopeLayout::kHalves;
+  const torch::Tensor order = torch::tensor({0, 2, 4, 1, 3, 5});
+  const torch::Tensor halves =
+      apply_rope(x.index_select(-1, order), make_rope(positions, options, torch::kFloat32));
+  expect_close(got.index_select(-1, order), halves, 1e-6);
+}
+
+// Wavelengths above 8192 are stretched by 8, below 2048 kept, between them blended.
+TEST(Rope, Llama3StretchesLowFrequencies) {
+  RopeOptions options;
+  options.head_dim = 64;
+  options.theta = 500000;
+  options.scaling = Llama3Scaling{};
+  const torch::Tensor one = torch::tensor({int64_t{1}});
+  const Rope rope = make_rope(one, options, torch::kFloat32);
+  int kept = 0, blended = 0, stretched = 0;
+  for (int64_t i = 0; i < 32; ++i) {
+    const double inverse = std::pow(500000.0, -2.0 * static_cast<double>(i) / 64);
+    const double wavelength = 2 * std::numbers::pi / inverse;
+    double want = inverse;
+    if (wavelength > 8192) {
+      want = inverse / 8;
+      ++stretched;
+    } else if (wavelength > 2048) {
+      const double share = (8192 / wavelength - 1) / 3;
+      want = (1 - share) * inverse / 8 + share * inverse;
+      ++blended;
+    } else {
+      ++kept;
+    }
+    EXPECT_NEAR(rope.sin.flatten()[i].item<double>(), std::sin(want), 1e-7) << i;
+  }
+  EXPECT_TRUE(kept > 0 && blended > 0 && stretched > 0);
 }
 
 }  // namespace

@@ -209,5 +209,20 @@ TEST(PickTokens, EveryRowNeedsAGenerator) {
   EXPECT_THROW(pick_tokens(torch::zeros({2, 4}), {}, one), std::out_of_range);
 }
 
+// Softmax 0.3, 0.05, 0.5, 0.15 at temperature 1. After top-p 0.6 only 2 and 0 are left; min-p looks
+// at what it is given, so the order decides what survives.
+TEST(Filters, MinPMayComeFirst) {
+  SamplingOptions options;
+  options.min_p = 0.2;   // drops what is below 0.1 of the whole
+  options.top_p = 0.86;  // of the whole keeps 2, 0 and 3
+  EXPECT_EQ(kept(example(), options), "0 2 3");
+  options.min_p_first = true;  // without id 1 the rest weighs more: 0.158 of it may go
+  EXPECT_EQ(kept(example(), options), "0 2 3");
+  options.top_p = 0.84;  // 0.15 / 0.95 = 0.158 <= 0.16 goes when min-p was first; 0.2 > 0.16 not
+  EXPECT_EQ(kept(example(), options), "0 2");
+  options.min_p_first = false;
+  EXPECT_EQ(kept(example(), options), "0 2 3");
+}
+
 }  // namespace
 }  // namespace ttsft

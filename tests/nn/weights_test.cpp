@@ -279,5 +279,39 @@ TEST(LoadStrict, CopiesDataThatIsNotAligned) {
   expect_equal(net->count, net_tensors()[3].second);
 }
 
+torch::Tensor normed(const torch::Tensor& g, const torch::Tensor& v) {
+  const torch::Tensor norm = v.flatten(1).norm(2, 1);  // over all dimensions but the first
+  Shape per_row(static_cast<size_t>(v.dim()), 1);
+  per_row[0] = v.size(0);
+  return v * (g.flatten() / norm).view(per_row);
+}
+
+TEST(FoldWeightNorm, BothNamingsOfLinearsAndConvolutions) {
+  const TemporaryFolder folder;
+  const torch::Tensor linear_v = random({3, 4}, 1), linear_g = random({3, 1}, 2);
+  const torch::Tensor conv_v = random({5, 2, 7}, 3), conv_g = random({5, 1, 1}, 4);
+  const torch::Tensor bias = random({5}, 5);
+  const auto file = stored(folder, {{"net.lin.weight_g", linear_g},
+                                    {"net.lin.weight_v", linear_v},
+                                    {"net.up.parametrizations.weight.original0", conv_g},
+                                    {"net.up.parametrizations.weight.original1", conv_v},
+                                    {"net.up.bias", bias},
+                                    {"other.bias", bias}});
+  const auto folded = fold_weight_norm(file, "net.");
+  std::vector<std::string> names;
+  for (const TensorView& view : folded->tensors()) names.push_back(view.name);
+  EXPECT_EQ(names, (std::vector<std::string>{"lin.weight", "up.bias", "up.weight"}));
+  test::expect_close(copy_tensor(folded->at("lin.weight")), normed(linear_g, linear_v), 1e-6);
+  test::expect_close(copy_tensor(folded->at("up.weight")), normed(conv_g, conv_v), 1e-6);
+  EXPECT_EQ(folded->at("up.bias").bytes.data(), file->at("net.up.bias").bytes.data())
+      << "passes through without a copy";
+}
+
+TEST(FoldWeightNorm, HalfAPairIsRefused) {
+  const TemporaryFolder folder;
+  const auto file = stored(folder, {{"lin.weight_g", random({3, 1}, 2)}});
+  EXPECT_THROW(fold_weight_norm(file), DataError);
+}
+
 }  // namespace
 }  // namespace ttsft

@@ -332,5 +332,21 @@ TEST_F(Prep, DescribesItself) {
                           HasSubstr("1 of 8000 Hz to 16000 Hz"), HasSubstr("bandwidth: 1 warned")));
 }
 
+TEST_F(Prep, RowsWhoseFilesAreGoneAreMadeAnew) {
+  prep();
+  adapter_.log.intact = [](const std::string& id) { return id != "b"; };
+  EXPECT_EQ(prep()["reused"], 3);
+  EXPECT_THAT(encoded(), ElementsAre("b"));
+  EXPECT_THAT(open().all(), SizeIs(4));
+}
+
+TEST_F(Prep, WhatARowRefersToIsAPartOfItsKey) {
+  prep();
+  adapter_.log.content_hash = [](const std::string& id) { return id == "c" ? "other" : ""; };
+  EXPECT_EQ(prep()["reused"], 3);
+  EXPECT_THAT(encoded(), ElementsAre("c"));
+  EXPECT_EQ(prep()["reused"], 4) << "the same content again";
+}
+
 }  // namespace
 }  // namespace ttsft

@@ -17,6 +17,10 @@ struct ToyLog {
   std::vector<std::vector<std::string>> batches;  // ids
   std::vector<std::string> finished;              // ids given to finish()
   std::function<void()> before_encode = [] {};
+  std::function<bool(const std::string& id)> intact = [](const std::string&) { return true; };
+  std::function<std::string(const std::string& id)> content_hash = [](const std::string&) {
+    return "";
+  };
 };
 
 class ToyPreparer : public Preparer {
@@ -30,6 +34,13 @@ class ToyPreparer : public Preparer {
   AudioLimits limits() const override { return {.sample_rate = kRate, .min_seconds = 0.1}; }
   bool needs_audio(const Utterance& utterance) const override {
     return !utterance.row.contains("audio_codes");
+  }
+  bool intact(const nlohmann::ordered_json& row) const override {
+    if (!row.is_object()) return true;
+    return log_.intact(std::filesystem::path(row.value("audio", "")).stem().string());
+  }
+  std::string content_hash(const Utterance& utterance) const override {
+    return log_.content_hash(utterance.id);
   }
   void load(PrepItem& item) const override {
     ++log_.loads;

@@ -1,9 +1,22 @@
 #include "src/train/feed.h"
 
+#include <set>
+
 #include "train_support.h"
 
 namespace ttsft {
 namespace {
+
+// Notes the seed of every training batch; a plain batch has none.
+struct SeededStage : test::ToyStage {
+  using test::ToyStage::ToyStage;
+  std::unique_ptr<Batch> collate_training(std::span<const Sample* const> rows,
+                                          uint64_t seed) const override {
+    auto batch = collate(rows);
+    batch->supervised["seed"] = static_cast<int64_t>(seed >> 1);
+    return batch;
+  }
+};
 
 struct FeedTest : ::testing::Test {
   FeedTest() {
@@ -44,6 +57,30 @@ TEST_F(FeedTest, SeekContinuesInsideAnEpoch) {
   EXPECT_EQ(resumed.next().ids(), steps[0].ids());
   resumed.seek(steps[3].next);
   for (size_t i = 4; i < 8; ++i) EXPECT_EQ(resumed.next().ids(), steps[i].ids()) << i;
+}
+
+TEST_F(FeedTest, RandomChoicesHangOnTheSeedAndThePlace) {
+  const SeededStage seeded{test::ToyModule(), {}, torch::kCPU};
+  const auto seeds = [&](Feed& feed, int count) {
+    std::vector<int64_t> found;
+    for (int i = 0; i < count; ++i)
+      for (const auto& batch : feed.next().batches) found.push_back(batch->supervised.at("seed"));
+    return found;
+  };
+  Feed feed(seeded, samples, options, 1);
+  const std::vector<int64_t> through = seeds(feed, 6);  // two epochs
+  EXPECT_EQ(std::set<int64_t>(through.begin(), through.end()).size(), 6u);
+  Feed resumed(seeded, samples, options, 1);
+  resumed.seek({1, 1});
+  EXPECT_EQ(seeds(resumed, 2), (std::vector<int64_t>{through[4], through[5]}));
+  Feed accumulated(seeded, samples, options, 2);
+  EXPECT_EQ(seeds(accumulated, 2), (std::vector<int64_t>(through.begin(), through.begin() + 3)));
+  options.seed = 2;
+  Feed other(seeded, samples, options, 1);
+  EXPECT_NE(seeds(other, 1).front(), through.front());
+
+  Feed validation(seeded, samples, options, 1, Feed::Purpose::kValidation);
+  EXPECT_FALSE(validation.next().batches.front()->supervised.contains("seed"));
 }
 
 TEST_F(FeedTest, IdListNamesAFew) {

@@ -74,5 +74,13 @@ TEST_F(TraineeTest, InitFromGivesWeightsAndTheRunFileGivesDropout) {
   EXPECT_THROW(make(), UsageError);
 }
 
+TEST_F(TraineeTest, TheTaskOfAnAdapterIsTheModelsToName) {
+  EXPECT_EQ(make().lora->config().task_type, "CAUSAL_LM");
+  const ModelContext context{config, torch::kCPU, torch::kFloat32};
+  stage = adapter.make_stage(context, {"base", config.checkpoint, CheckpointKind::kBase, -1});
+  const Trainee own = make_trainee(config, *stage, torch::kCPU, {}, "");
+  EXPECT_TRUE(peft_config_json(own.lora->config())["task_type"].is_null());
+}
+
 }  // namespace
 }  // namespace ttsft

@@ -1,0 +1,71 @@
+#include "ttsft/model/merge_adapter.h"
+
+#include <gtest/gtest.h>
+
+#include "support/temporary_folder.h"
+#include "support/toy_stage.h"
+#include "ttsft/model/load_stage.h"
+#include "ttsft/nn/lora.h"
+
+namespace ttsft {
+namespace {
+
+struct MergeAdapter : ::testing::Test {
+  MergeAdapter() {
+    test::write_toy_checkpoint(folder / "base", 1);
+    config.checkpoint = folder / "base";
+    config.device = "cpu";
+    config.precision = "fp32";
+    auto stage = make();
+    PeftConfig peft;
+    peft.r = 2;
+    peft.lora_alpha = 6;
+    peft.target_modules.endings = {"q_proj"};
+    LoraSet set = LoraSet::create(select_sites(adapter_sites(stage->module()), peft.target_modules),
+                                  peft, torch::kCPU, 1);
+    for (auto& [name, tensor] : set.parameters()) {
+      tensor.add_(0.3);
+      (name.find("lora_A") != std::string::npos ? a : b) = tensor.detach().clone();
+    }
+    std::filesystem::create_directories(folder / "adapter");
+    save_adapter(set, folder / "adapter");
+  }
+  std::unique_ptr<Stage> make() { return adapter.make_stage(make_context(config), base); }
+
+  TemporaryFolder folder;
+  RunConfig config;
+  test::ToyAdapter adapter;
+  CheckpointRef base{"base", folder / "base", CheckpointKind::kBase, -1};
+  CheckpointRef lora{"lora", folder / "adapter", CheckpointKind::kAdapter, -1};
+  torch::Tensor a, b;
+};
+
+TEST_F(MergeAdapter, TheBaseLiesBelowAnAdapter) {
+  EXPECT_EQ(base_folder(config, lora), config.checkpoint);
+  EXPECT_EQ(base_folder(config, {"full", "elsewhere", CheckpointKind::kFull, 3}), "elsewhere");
+}
+
+TEST_F(MergeAdapter, AddsTheScaledProduct) {
+  const auto before = make(), after = make();
+  const auto weights = merged_weights(after->module(), lora, 0.5, torch::kCPU);
+  ASSERT_EQ(weights.size(), 1u);
+  const std::string name = weights.begin()->first;
+  EXPECT_TRUE(name.ends_with("q_proj.weight")) << name;
+  const torch::Tensor want =
+      before->module().named_parameters()[name] + 0.5 * 6.0 / 2.0 * torch::mm(b, a);
+  EXPECT_TRUE(torch::allclose(weights.begin()->second, want, 1e-5, 1e-6));
+  EXPECT_TRUE(torch::equal(after->module().named_parameters()[name], weights.begin()->second));
+  for (const auto& item : before->module().named_parameters()) {
+    if (item.key() == name) continue;
+    EXPECT_TRUE(torch::equal(after->module().named_parameters()[item.key()], item.value()))
+        << item.key();
+  }
+}
+
+TEST_F(MergeAdapter, ACompleteCheckpointStaysAsItIs) {
+  const auto stage = make();
+  EXPECT_TRUE(merge_adapter(stage->module(), base, 1.0, torch::kCPU).empty());
+}
+
+}  // namespace
+}  // namespace ttsft
