@@ -204,7 +204,10 @@ std::shared_ptr<const TensorFile> fold_weight_norm(const std::shared_ptr<const T
     if (!view.name.starts_with(prefix)) continue;
     bool half = false;
     for (const NormNames& names : kNormNames) {
-      if (view.name.ends_with(names.v)) half = true;
+      if (view.name.ends_with(names.v)) {
+        half = true;
+        file->at(view.name.substr(0, view.name.size() - std::strlen(names.v)) + names.g);
+      }
       if (!view.name.ends_with(names.g)) continue;
       half = true;
       const std::string stem = view.name.substr(0, view.name.size() - std::strlen(names.g));

@@ -4,6 +4,7 @@
 
 #include "support/temporary_folder.h"
 #include "support/toy_stage.h"
+#include "ttsft/core/error.h"
 #include "ttsft/model/load_stage.h"
 #include "ttsft/nn/lora.h"
 
@@ -62,9 +63,37 @@ TEST_F(MergeAdapter, AddsTheScaledProduct) {
   }
 }
 
+TEST_F(MergeAdapter, NamesWhatChanged) {
+  const auto before = make(), after = make();
+  EXPECT_EQ(merge_adapter(after->module(), lora, 1.0, torch::kCPU),
+            std::vector<std::string>{"layer.q_proj.weight"});
+  const auto find = [](Stage& stage) {
+    return stage.module().named_parameters()["layer.q_proj.weight"];
+  };
+  EXPECT_TRUE(torch::allclose(find(*after), find(*before) + 3 * torch::mm(b, a), 1e-5, 1e-6));
+  for (const AdapterSite& site : adapter_sites(after->module())) {
+    EXPECT_FALSE(site.linear->lora().has_value()) << site.path << " has an adapter beside it";
+  }
+}
+
 TEST_F(MergeAdapter, ACompleteCheckpointStaysAsItIs) {
-  const auto stage = make();
-  EXPECT_TRUE(merge_adapter(stage->module(), base, 1.0, torch::kCPU).empty());
+  for (const CheckpointKind kind : {CheckpointKind::kBase, CheckpointKind::kFull}) {
+    const auto before = make(), stage = make();
+    const CheckpointRef complete{"complete", folder / "adapter", kind, -1};
+    EXPECT_TRUE(merge_adapter(stage->module(), complete, 1.0, torch::kCPU).empty());
+    EXPECT_TRUE(merged_weights(stage->module(), complete, 1.0, torch::kCPU).empty());
+    for (const auto& item : before->module().named_parameters()) {
+      EXPECT_TRUE(torch::equal(stage->module().named_parameters()[item.key()], item.value()))
+          << item.key();
+    }
+  }
+}
+
+TEST_F(MergeAdapter, AnAdapterOfAnotherModelIsRefused) {
+  struct Other : torch::nn::Module {
+    Other() { register_module("other", Linear(3, 3)); }
+  } other;
+  EXPECT_THROW(merge_adapter(other, lora, 1.0, torch::kCPU), DataError);
 }
 
 }  // namespace

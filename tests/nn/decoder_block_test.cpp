@@ -5,6 +5,8 @@
 
 #include <cmath>
 #include <map>
+#include <numbers>
+#include <optional>
 
 #include "tests/support/random_weights.h"
 #include "tests/support/tensor_test.h"
@@ -23,7 +25,8 @@ constexpr double kTheta = 10000;
 // visible keys alone. Differentiable, so that gradients can be compared too.
 class NaiveStack {
  public:
-  NaiveStack(torch::nn::Module& module, const StackOptions& options) : o_(options.block) {
+  NaiveStack(torch::nn::Module& module, const StackOptions& options)
+      : o_(options.block), scaling_(options.rope_scaling) {
     layers_ = options.layers;
     for (const auto& item : module.named_parameters()) {
       weights_[item.key()] = item.value().detach().to(torch::kFloat64).requires_grad_(true);
@@ -66,12 +69,24 @@ class NaiveStack {
     return y * w(name + ".weight") + w(name + ".bias");
   }
 
+  // Llama 3.1's: by the turns that a pair makes within the length it was first trained on.
+  double stretched(double frequency) const {
+    if (!scaling_) return frequency;
+    const double turns = scaling_->original_max_position * frequency / (2 * std::numbers::pi);
+    if (turns < scaling_->low_freq_factor) return frequency / scaling_->factor;
+    if (turns > scaling_->high_freq_factor) return frequency;
+    const double share = (turns - scaling_->low_freq_factor) /
+                         (scaling_->high_freq_factor - scaling_->low_freq_factor);
+    return frequency * ((1 - share) / scaling_->factor + share);
+  }
+
   // One head, [T, d]: the first half as real parts, the second as imaginary ones.
   torch::Tensor rotate(const torch::Tensor& x, const torch::Tensor& positions) const {
     const int64_t half = o_.head_dim / 2;
     std::vector<double> frequency;
     for (int64_t i = 0; i < half; ++i) {
-      frequency.push_back(std::pow(kTheta, -static_cast<double>(i) / static_cast<double>(half)));
+      const double plain = std::pow(kTheta, -static_cast<double>(i) / static_cast<double>(half));
+      frequency.push_back(stretched(plain));
     }
     const torch::Tensor angle =
         torch::outer(positions.to(torch::kFloat64), torch::tensor(frequency, torch::kFloat64));
@@ -111,6 +126,7 @@ class NaiveStack {
   }
 
   BlockOptions o_;
+  std::optional<Llama3Scaling> scaling_;
   int64_t layers_ = 0;
   std::map<std::string, torch::Tensor> weights_;
   std::string prefix_;
@@ -205,6 +221,21 @@ TEST(DecoderStack, WindowsOfEverySize) {
 TEST(DecoderStack, GivenPositions) {
   compare(qwen3(), torch::tensor({3, 4, 9, 1, 0}), {}, causal(5), "one for all");
   compare(qwen3(), torch::tensor({{0, 1, 2, 3, 4}, {7, 8, 8, 8, 20}}), {}, causal(5), "each row's");
+}
+
+// The three frequencies of a head of 6 have wavelengths of 6.3, 135 and 2917 positions: one below
+// 300 / 4, one between, one above 300.
+TEST(DecoderStack, RopeScalingReachesTheAttention) {
+  StackOptions scaled = qwen3();
+  scaled.rope_scaling = Llama3Scaling{8, 1, 4, 300};
+  const torch::Tensor far = torch::tensor({0, 40, 90, 200, 350});
+  compare(scaled, far, {}, causal(5), "scaled");
+  compare(scaled, {}, {}, causal(5), "scaled, positions from 0");
+
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor x = random({1, 5, 12}, 1);
+  const torch::Tensor with = make_stack(scaled)(x, far), without = make_stack(qwen3())(x, far);
+  EXPECT_GT((with - without).abs().max().item<double>(), 1e-2);
 }
 
 TEST(DecoderStack, AMaskReplacesCausality) {

@@ -147,5 +147,42 @@ TEST(Rope, Llama3StretchesLowFrequencies) {
   EXPECT_TRUE(kept > 0 && blended > 0 && stretched > 0);
 }
 
+TEST(Rope, InterleavedPositionsOfEachRow) {
+  const torch::Tensor x = random({2, 2, 3, 4}, 3);
+  const torch::Tensor positions = torch::tensor({{0, 1, 2}, {5, 9, 40}});
+  RopeOptions options;
+  options.head_dim = 4;
+  options.layout = RopeLayout::kInterleaved;
+  const torch::Tensor got = apply_rope(x, make_rope(positions, options, torch::kFloat32));
+  for (int64_t row = 0; row < 2; ++row) {
+    const torch::Tensor alone =
+        apply_rope(x.narrow(0, row, 1), make_rope(positions[row], options, torch::kFloat32));
+    expect_close(got.narrow(0, row, 1), alone, 1e-6);
+  }
+}
+
+// Wavelengths of 6.3, 49.6, 392 and 3098: with factors of 1.5 and 16 on a length of 800, the
+// borders are 533 and 50.
+TEST(Rope, ScalingTakesItsFactorsFromTheOptions) {
+  RopeOptions options;
+  options.head_dim = 8;
+  options.theta = std::pow(7.9, 4);
+  options.layout = RopeLayout::kInterleaved;
+  options.scaling = Llama3Scaling{32, 1.5, 16, 800};
+  const Rope rope = make_rope(torch::tensor({int64_t{3}}), options, torch::kFloat32);
+  const double second = 1 / 7.9, third = second / 7.9, fourth = third / 7.9;
+  const auto blended = [](double frequency) {
+    const double share = (800 * frequency / (2 * std::numbers::pi) - 1.5) / (16 - 1.5);
+    EXPECT_TRUE(share > 0 && share < 1) << share;
+    return (1 - share) * frequency / 32 + share * frequency;
+  };
+  const double want[] = {1, second, blended(third), fourth / 32};
+  const torch::Tensor angle = torch::atan2(rope.sin, rope.cos).flatten();  // each pair's twice
+  for (int64_t i = 0; i < 8; ++i) {
+    const double expected = 3 * want[i / 2];
+    EXPECT_NEAR(angle[i].item<double>(), expected, 2e-6 * expected) << i;
+  }
+}
+
 }  // namespace
 }  // namespace ttsft

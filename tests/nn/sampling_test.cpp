@@ -209,8 +209,7 @@ TEST(PickTokens, EveryRowNeedsAGenerator) {
   EXPECT_THROW(pick_tokens(torch::zeros({2, 4}), {}, one), std::out_of_range);
 }
 
-// Softmax 0.3, 0.05, 0.5, 0.15 at temperature 1. After top-p 0.6 only 2 and 0 are left; min-p looks
-// at what it is given, so the order decides what survives.
+// What min-p drops first is no part of the whole that top-p looks at.
 TEST(Filters, MinPMayComeFirst) {
   SamplingOptions options;
   options.min_p = 0.2;   // drops what is below 0.1 of the whole
@@ -221,6 +220,17 @@ TEST(Filters, MinPMayComeFirst) {
   options.top_p = 0.84;  // 0.15 / 0.95 = 0.158 <= 0.16 goes when min-p was first; 0.2 > 0.16 not
   EXPECT_EQ(kept(example(), options), "0 2");
   options.min_p_first = false;
+  EXPECT_EQ(kept(example(), options), "0 2 3");
+}
+
+TEST(Filters, MinPFirstKeepsAsManyAsABeamNeeds) {
+  SamplingOptions options{.top_p = 0.45, .min_p = 0.5, .min_p_first = true};
+  EXPECT_EQ(kept(example(), options), "2");
+  options.min_p_first = false;
+  EXPECT_EQ(kept(example(), options), "2");
+  options.min_keep = 3;  // each filter leaves three of what it is given
+  EXPECT_EQ(kept(example(), options), "0 2 3");
+  options.min_p_first = true;
   EXPECT_EQ(kept(example(), options), "0 2 3");
 }
 

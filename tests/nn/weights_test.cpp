@@ -307,10 +307,61 @@ TEST(FoldWeightNorm, BothNamingsOfLinearsAndConvolutions) {
       << "passes through without a copy";
 }
 
+// Its first axis is the input, [in, out, k]; every row of it has a length of its own.
+TEST(FoldWeightNorm, TransposedConvolutions) {
+  const TemporaryFolder folder;
+  const torch::Tensor g = torch::tensor({10.0F, 2.0F}).view({2, 1, 1});
+  const torch::Tensor v = torch::tensor({3.0F, 0.0F, 4.0F, 0.0F, 0.0F, 0.0F,  //
+                                         1.0F, -1.0F, 0.0F, 1.0F, 0.0F, 1.0F})
+                              .view({2, 3, 2});
+  const auto folded = fold_weight_norm(stored(folder, {{"up.weight_g", g}, {"up.weight_v", v}}));
+  const torch::Tensor want = torch::tensor({6.0F, 0.0F, 8.0F, 0.0F, 0.0F, 0.0F,  //
+                                            1.0F, -1.0F, 0.0F, 1.0F, 0.0F, 1.0F})
+                                 .view({2, 3, 2});
+  test::expect_close(copy_tensor(folded->at("up.weight")), want, 1e-6);
+}
+
+TEST(FoldWeightNorm, HalfPrecisionIsMultipliedInFloat32) {
+  const TemporaryFolder folder;
+  const torch::Tensor g = random({3, 1}, 1).to(torch::kFloat16);
+  const torch::Tensor v = random({3, 4}, 2).to(torch::kFloat16);
+  const auto folded = fold_weight_norm(stored(folder, {{"lin.weight_g", g}, {"lin.weight_v", v}}));
+  EXPECT_EQ(folded->at("lin.weight").dtype, DType::kF32);
+  test::expect_close(copy_tensor(folded->at("lin.weight")),
+                     normed(g.to(torch::kFloat64), v.to(torch::kFloat64)), 1e-6);
+}
+
+// Into a module, whose plain tensors still read the map after the files went out of sight.
+TEST(FoldWeightNorm, LoadsLikeAnyOtherFile) {
+  const TemporaryFolder folder;
+  const torch::Tensor g = random({3, 1}, 5), v = random({3, 4}, 6);
+  Named tensors = net_tensors("net.");
+  tensors[0] = {"net.proj.weight_g", g};
+  tensors.emplace_back("net.proj.weight_v", v);
+  Net net;
+  {
+    const auto file = stored(folder, tensors);
+    load_strict(*net, fold_weight_norm(file, "net."), {});
+    EXPECT_TRUE(inside(net->proj->bias, file->at("net.proj.bias")));
+  }
+  test::expect_close(net->proj->weight, normed(g, v), 1e-6);
+  expect_equal(net->proj->bias, random({3}, 2));
+}
+
 TEST(FoldWeightNorm, HalfAPairIsRefused) {
   const TemporaryFolder folder;
-  const auto file = stored(folder, {{"lin.weight_g", random({3, 1}, 2)}});
-  EXPECT_THROW(fold_weight_norm(file), DataError);
+  const std::pair<const char*, const char*> pairs[] = {
+      {"net.lin.weight_g", "net.lin.weight_v"},
+      {"net.lin.parametrizations.weight.original0", "net.lin.parametrizations.weight.original1"}};
+  for (const auto& [g, v] : pairs) {
+    const auto length = stored(folder, {{g, random({3, 1}, 2)}});
+    EXPECT_THAT(message_of<DataError>([&] { fold_weight_norm(length, "net."); }),
+                AllOf(HasSubstr(v), HasSubstr("net.safetensors")));
+    const auto direction = stored(folder, {{v, random({3, 4}, 2)}});
+    EXPECT_THAT(message_of<DataError>([&] { fold_weight_norm(direction, "net."); }),
+                AllOf(HasSubstr(g), HasSubstr("net.safetensors")));
+    EXPECT_TRUE(fold_weight_norm(direction, "other.")->tensors().empty()) << "nobody asks for it";
+  }
 }
 
 }  // namespace

@@ -223,5 +223,26 @@ TEST(Train, WrongRequestsAreOneLine) {
   EXPECT_THROW(run.train(), UsageError);
 }
 
+// PEFT loads an adapter as a plain one when its task is null.
+TEST(Train, TheModelNamesTheTaskOfItsAdapters) {
+  struct Named : test::ToyAdapter {
+    explicit Named(const char* task) : own(test::ToyAdapter::info()) {
+      if (task) own.peft_task_type = task;
+    }
+    const ModelInfo& info() const override { return own; }
+    ModelInfo own;
+  };
+  const auto written = [](const char* task) {
+    ToyRun run;
+    run.config.train.steps = 1;
+    run_train(run.config, Named(task), {});
+    const auto json = nlohmann::json::parse(read_text(run.checkpoint(1) / "adapter_config.json"));
+    return json.at("task_type");
+  };
+  EXPECT_EQ(written(nullptr), "CAUSAL_LM");
+  EXPECT_EQ(written("FEATURE_EXTRACTION"), "FEATURE_EXTRACTION");
+  EXPECT_TRUE(written("").is_null());
+}
+
 }  // namespace
 }  // namespace ttsft

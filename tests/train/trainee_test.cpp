@@ -80,6 +80,13 @@ TEST_F(TraineeTest, TheTaskOfAnAdapterIsTheModelsToName) {
   stage = adapter.make_stage(context, {"base", config.checkpoint, CheckpointKind::kBase, -1});
   const Trainee own = make_trainee(config, *stage, torch::kCPU, {}, "");
   EXPECT_TRUE(peft_config_json(own.lora->config())["task_type"].is_null());
+
+  own.save(*stage, folder.path());
+  const auto written = nlohmann::json::parse(read_text(folder / "adapter_config.json"));
+  ASSERT_TRUE(written.contains("task_type"));
+  EXPECT_TRUE(written["task_type"].is_null());
+  // A run that goes on from it keeps it so.
+  EXPECT_EQ(make(folder.path()).lora->config().task_type, "");
 }
 
 }  // namespace
