@@ -12,7 +12,9 @@ void add_inspect(CLI::App& app, Action& action) {
       "inspect",
       "says what a checkpoint, an adapter, a prepared set, a run or a tensor file holds");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("PATH", arguments->path, "a folder or a .safetensors file")
+  command
+      ->add_option("PATH", arguments->path,
+                   "a folder, or a file of weights (.safetensors, .pt, .pth, .bin)")
       ->required()
       ->type_name("");
   command->add_flag("--json", arguments->json, "the answer as one JSON object");
