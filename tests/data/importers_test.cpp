@@ -330,6 +330,24 @@ TEST_F(Import, RowsWithCodesNeedAnIdAtLeast) {
   EXPECT_EQ(set.rejected[0].reason, "no audio is named");
 }
 
+TEST_F(Import, WhichKeysSayThatARowIsEncodedIsTheModelsAffair) {
+  folder_.write(
+      "set.jsonl",
+      "{\"id\": \"a\", \"codes\": \"a.npy\"}\n"
+      "{\"id\": \"b\", \"audio_codes\": [[1, 2]]}\n"
+      "{\"id\": \"c\", \"audio\": \"gone.wav\", \"latents\": \"c.npy\", \"text\": \"\"}\n");
+  ImportDefaults defaults;
+  defaults.encoded_keys = {"latents", "codes"};
+  const ImportedSet set = import("set.jsonl", defaults);
+  EXPECT_THAT(ids(set), ElementsAre("a", "c"));
+  EXPECT_EQ(set.utterances[0].row, (ordered_json{{"id", "a"}, {"codes", "a.npy"}}));
+  EXPECT_TRUE(set.utterances[1].audio_path.empty());
+  EXPECT_THAT(rejections(set), ElementsAre("b: audio_missing"));
+  defaults.encoded_keys = {};
+  EXPECT_THAT(message_of<DataError>([&] { import("set.jsonl", defaults); }),
+              HasSubstr("none of 3 rows"));
+}
+
 TEST_F(Import, ManifestsOfAPreparedFolderAreOneSet) {
   const std::string first = "{\"id\": \"a\", \"audio\": \"a.wav\", \"text\": \"one\"}\n";
   const std::string second = "{\"id\": \"b\", \"audio\": \"b.wav\", \"text\": \"two\"}\n";
@@ -369,7 +387,24 @@ TEST_F(Import, AFolderOfTorchFilesIsACacheForModelsThatReadIt) {
   EXPECT_THAT(ids(set), ElementsAre("a", "b"));
   EXPECT_EQ(set.utterances[0].row["cache"], fs::canonical(folder_ / "cache/a.pt").string());
   EXPECT_EQ(set.utterances[0].speaker, "ada");
+  EXPECT_EQ(set.utterances[0].where, "a.pt");
   EXPECT_TRUE(set.utterances[0].text.empty());
+  EXPECT_TRUE(set.utterances[0].audio_path.empty());
+}
+
+TEST_F(Import, OnlyFilesOfTheFolderItselfMakeACache) {
+  folder_.write("cache/clip.v2.pt", "");
+  folder_.write("cache/deep.pt/x.pt", "");
+  ImportDefaults defaults;
+  defaults.encoded_keys = {"audio_codes", "cache"};
+  EXPECT_THAT(ids(import("cache", defaults)), ElementsAre("clip.v2"));
+  EXPECT_THAT(error("cache"),
+              AllOf(HasSubstr((folder_ / "cache").string()), HasSubstr("give the recordings")));
+  folder_.write("cache/clip.wav", "");  // recordings come first: the models read them all
+  folder_.write("cache/clip.txt", "one");
+  EXPECT_EQ(import("cache", defaults).format, "wav + txt");
+  folder_.write("empty/deep/x.pt", "");
+  EXPECT_THAT(message_of<DataError>([&] { import("empty", defaults); }), HasSubstr("no data set"));
 }
 
 }  // namespace

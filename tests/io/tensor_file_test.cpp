@@ -1,11 +1,16 @@
 #include "ttsft/io/tensor_file.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "support/temporary_folder.h"
 #include "ttsft/core/error.h"
 
 namespace ttsft {
 namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 TEST(TensorFile, NamesAndSizesOfDataTypes) {
   const std::vector<std::pair<DType, int64_t>> sizes = {
@@ -33,11 +38,12 @@ TEST(TensorFile, ShapeText) {
   EXPECT_EQ(shape_text({}), "[]");
 }
 
-// Two tensors in memory.
+// Tensors of three bytes each, in memory.
 class Memory : public TensorFile {
  public:
   explicit Memory(const std::vector<std::string>& names) {
     path_ = "memory.bin";
+    metadata_["format"] = "pt";
     for (const std::string& name : names)
       tensors_.push_back({name, DType::kU8, {3}, std::as_bytes(std::span(bytes_))});
     sort();
@@ -53,17 +59,15 @@ TEST(TensorFile, FindsByName) {
   ASSERT_NE(file.find("a.c"), nullptr);
   EXPECT_EQ(file.find("a."), nullptr);
   EXPECT_EQ(file.at("b").shape, (Shape{3}));
-  try {
-    file.at("c");
-    FAIL() << "no such tensor";
-  } catch (const DataError& error) {
-    EXPECT_NE(std::string(error.what()).find("'c'"), std::string::npos) << error.what();
-    EXPECT_NE(std::string(error.what()).find("memory.bin"), std::string::npos) << error.what();
-  }
+  EXPECT_THAT(message_of<DataError>([&] { file.at("c"); }),
+              AllOf(HasSubstr("'c'"), HasSubstr("memory.bin")));
 }
 
 TEST(TensorFile, ANameThatStandsTwiceIsRefused) {
-  EXPECT_THROW(Memory({"a", "b", "a"}), DataError);
+  EXPECT_THAT(message_of<DataError>([] {
+                Memory({"a", "b", "a"});
+              }),
+              AllOf(HasSubstr("'a' stands twice"), HasSubstr("memory.bin")));
 }
 
 TEST(DerivedTensors, RenamesAndComputes) {
@@ -79,12 +83,38 @@ TEST(DerivedTensors, RenamesAndComputes) {
   EXPECT_FALSE(watched.expired()) << "its views look into the source";
   ASSERT_EQ(derived->tensors().size(), 2u);
   EXPECT_EQ(derived->path(), "memory.bin");
+  EXPECT_EQ(derived->metadata().at("format"), "pt");
   EXPECT_EQ(derived->tensors()[0].name, "y");
   EXPECT_EQ(derived->at("y").bytes[0], std::byte{7});
   EXPECT_EQ(derived->at("z").bytes[2], std::byte{3});
   EXPECT_EQ(derived->find("x.b"), nullptr);
   derived.reset();
   EXPECT_TRUE(watched.expired());
+}
+
+TEST(DerivedTensors, ManyComputedTensorsKeepTheirBytes) {
+  DerivedTensors derived(std::make_shared<Memory>(std::vector<std::string>{}));
+  for (int i = 0; i < 100; ++i)
+    derived.add(std::to_string(i), DType::kU8, {1}, {static_cast<std::byte>(i)});
+  derived.finish();
+  ASSERT_EQ(derived.tensors().size(), 100u);
+  for (int i = 0; i < 100; ++i)
+    EXPECT_EQ(derived.at(std::to_string(i)).bytes[0], static_cast<std::byte>(i));
+}
+
+TEST(DerivedTensors, TwoOfOneNameAreRefused) {
+  const auto source = std::make_shared<Memory>(std::vector<std::string>{"a", "b"});
+  DerivedTensors renamed(source);
+  TensorView view = source->at("b");
+  view.name = "a";
+  renamed.keep(source->at("a"));
+  renamed.keep(view);
+  EXPECT_THAT(message_of<DataError>([&] { renamed.finish(); }),
+              AllOf(HasSubstr("'a' stands twice"), HasSubstr("memory.bin")));
+  DerivedTensors computed(source);
+  computed.keep(source->at("a"));
+  computed.add("a", DType::kU8, {1}, {std::byte{1}});
+  EXPECT_THROW(computed.finish(), DataError);
 }
 
 }  // namespace

@@ -170,6 +170,18 @@ TEST(TorchFile, OpensTensorFilesOfBothKinds) {
               HasSubstr("gone.pt"));
 }
 
+TEST(TorchFile, TheContentSaysWhichFormItIsNotTheEnding) {
+  const TemporaryFolder folder;
+  for (const char* form : {"views.pt", "views_stream.pt"}) {
+    const auto expected = names(*TorchFile::open(kFolder / form));
+    ASSERT_FALSE(expected.empty());
+    for (const char* name : {"w.ckpt", "w.pth", "w.zip", "w"}) {
+      fs::copy_file(kFolder / form, folder / name, fs::copy_options::overwrite_existing);
+      EXPECT_EQ(names(*open_tensor_file(folder / name)), expected) << form << " as " << name;
+    }
+  }
+}
+
 TEST(TorchFile, RefusesWhatIsNotData) {
   for (const char* name : {"call.pt", "call_stream.pt", "call_protocol4.pt"}) {
     EXPECT_THAT(open_error(kFolder / name), AllOf(HasSubstr("posix.system"), HasSubstr(name),
