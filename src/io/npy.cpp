@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 #include "ttsft/core/error.h"
 #include "ttsft/io/atomic_file.h"
@@ -14,6 +15,8 @@ namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
 constexpr size_t kAlignment = 64;  // of the data, as numpy pads the header
+// numpy leaves room for the first dimension to grow in place to any 64 bits, with a sign.
+constexpr size_t kMostDigits = 21;
 
 struct TypeName {
   std::string_view code;
@@ -114,12 +117,17 @@ void write_npy(const std::filesystem::path& path, const TensorView& array) {
     if (type.dtype == array.dtype) code = type.code;
   if (code.empty())
     throw std::logic_error("write_npy: no numpy type for " + std::string(dtype_name(array.dtype)));
+  if (std::cmp_not_equal(shape_size(array.shape) * dtype_size(array.dtype), array.bytes.size()))
+    throw std::logic_error("write_npy: " + std::to_string(array.bytes.size()) +
+                           " bytes for the shape " + shape_text(array.shape));
   std::string shape = "(";
   for (size_t i = 0; i < array.shape.size(); ++i)
     shape += (i > 0 ? ", " : "") + std::to_string(array.shape[i]);
   if (array.shape.size() == 1) shape += ",";
   std::string header =
       "{'descr': '" + std::string(code) + "', 'fortran_order': False, 'shape': " + shape + "), }";
+  if (!array.shape.empty())
+    header.append(kMostDigits - std::to_string(array.shape.front()).size(), ' ');
   const size_t before = kMagic.size() + 4;
   header.append(kAlignment - (before + header.size() + 1) % kAlignment, ' ');
   header += '\n';

@@ -77,6 +77,34 @@ TEST(Npy, EveryTypeAndShapeComesBack) {
   }
   const TensorView bf16{"", DType::kBF16, {1}, std::span(bytes).first(2)};
   EXPECT_THROW(write_npy(folder / "x.npy", bf16), std::logic_error);
+  const TensorView few{"", DType::kI32, {2}, std::span(bytes).first(7)};
+  EXPECT_THROW(write_npy(folder / "x.npy", few), std::logic_error);
+}
+
+TEST(Npy, UpstreamsFilesComeBackByteForByte) {
+  namespace fs = std::filesystem;
+  const TemporaryFolder folder;
+  int count = 0;
+  for (const auto& entry :
+       fs::recursive_directory_iterator(fs::path(TTSFT_FIXTURES) / "indextts2/expected/prep")) {
+    if (entry.path().extension() != ".npy") continue;
+    write_npy(folder / "again.npy", NpyFile::open(entry.path())->array());
+    EXPECT_EQ(read_text(folder / "again.npy"), read_text(entry.path())) << entry.path();
+    ++count;
+  }
+  EXPECT_GT(count, 0);
+}
+
+// numpy keeps room for the first dimension to grow: 20 spaces here, which need another 64 bytes.
+TEST(Npy, ManyDimensionsHaveALongerHeader) {
+  const TemporaryFolder folder;
+  const std::byte value{};
+  Shape shape(14, 1);
+  write_npy(folder / "x.npy", {"", DType::kU8, shape, std::span(&value, 1)});
+  EXPECT_EQ(read_text(folder / "x.npy").size(), 129u);
+  shape.push_back(1);
+  write_npy(folder / "x.npy", {"", DType::kU8, shape, std::span(&value, 1)});
+  EXPECT_EQ(read_text(folder / "x.npy").size(), 193u);
 }
 
 TEST(Npy, LongHeadersOfLaterVersions) {

@@ -22,8 +22,8 @@ class NpyFile : public TensorFile {
   std::shared_ptr<MappedFile> mapped_;
 };
 
-// Version 1.0, as numpy.save writes it, under a temporary name first. BF16 has no numpy type and is
-// a logic_error.
+// Version 1.0, byte for byte as numpy.save writes it, under a temporary name first.
+// logic_error: BF16, which has no numpy type; bytes that are not those of the shape.
 void write_npy(const std::filesystem::path& file, const TensorView& array);
 
 }  // namespace ttsft
