@@ -348,5 +348,21 @@ TEST_F(Prep, WhatARowRefersToIsAPartOfItsKey) {
   EXPECT_EQ(prep()["reused"], 4) << "the same content again";
 }
 
+TEST_F(Prep, ARowThatRefersToWhatIsGoneIsRejectedAlone) {
+  adapter_.log.content_hash = [](const std::string& id) -> std::string {
+    if (id == "b") throw DataError("cannot open the file", "b.npy");
+    return "";
+  };
+  EXPECT_EQ(prep()["rejected"], 1);
+  EXPECT_THAT(ids(open().train), ElementsAre("a", "c", "d"));
+  EXPECT_THAT(rejected(), AllOf(HasSubstr("b.npy"), HasSubstr("source.jsonl line 2")));
+}
+
+TEST_F(Prep, ADryRunCountsRowsWhoseFilesAreGone) {
+  prep();
+  adapter_.log.intact = [](const std::string& id) { return id != "b" && id != "d"; };
+  EXPECT_EQ(prep(true)["to_encode"], 2);
+}
+
 }  // namespace
 }  // namespace ttsft
