@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/program_support.h"
+#include "ttsft/io/safetensors.h"
 
 namespace ttsft {
 namespace {
@@ -11,7 +12,10 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 using ::testing::AllOf;
+using ::testing::ContainsRegex;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 json inspect(const fs::path& path) {
   const ProgramResult result = run_program({"inspect", path.string(), "--json"});
@@ -67,6 +71,32 @@ TEST(Inspect, ATensorFile) {
   EXPECT_EQ(found.at("tensors").size(), found.at("weights").at(0).at("tensors"));
 }
 
+TEST(Inspect, ATensorFileInNumbersAndWords) {
+  const TemporaryFolder folder;
+  const std::vector<float> ones(6, 1.f);
+  const std::vector<int64_t> counts = {1, 2};
+  write_safetensors(folder / "w.safetensors",
+                    {{"b", DType::kF32, {2, 3}, std::as_bytes(std::span(ones))},
+                     {"a", DType::kI64, {2}, std::as_bytes(std::span(counts))}});
+  const json weights = {{"file", "w.safetensors"},
+                        {"tensors", 2},
+                        {"values", 8},
+                        {"bytes", 40},
+                        {"dtypes", {{"F32", 1}, {"I64", 1}}}};
+  const json tensors = {{{"name", "a"}, {"dtype", "I64"}, {"shape", {2}}},
+                        {{"name", "b"}, {"dtype", "F32"}, {"shape", {2, 3}}}};
+  const json found = inspect(folder / "w.safetensors");
+  EXPECT_EQ(found.at("weights"), json::array({weights}));
+  EXPECT_EQ(found.at("tensors"), tensors);
+  const ProgramResult words = run_program({"inspect", "w.safetensors"}, folder.path());
+  EXPECT_EQ(words.code, 0) << words.err;
+  EXPECT_EQ(words.out,
+            "w.safetensors: tensors\n"
+            "  w.safetensors: 2 tensors, 8 values, 40 bytes, 1 F32, 1 I64\n"
+            "  a I64 [2]\n"
+            "  b F32 [2,3]\n");
+}
+
 TEST(Inspect, WhatItDoesNotKnow) {
   const TemporaryFolder folder;
   EXPECT_EQ(run_program({"inspect", folder / "nowhere"}).code, 2);
@@ -92,6 +122,41 @@ TEST(Inspect, FilesOfTorchSave) {
   const ProgramResult text = run_program({"inspect", (fixtures / "austen/metadata.csv").string()});
   EXPECT_EQ(text.code, 3);
   EXPECT_THAT(error_line(text), HasSubstr(".safetensors, .pt, .pth or .bin"));
+}
+
+TEST(Inspect, WhatOnlyIsCalledWeightsIsLeftOutOfAFolder) {
+  const TemporaryFolder folder;
+  for (const auto& entry :
+       fs::directory_iterator(fs::path(TTSFT_FIXTURES) / "chatterbox/checkpoint"))
+    fs::copy_file(entry.path(), folder / entry.path().filename().string());
+  const json before = inspect(folder.path());
+  const auto torch = fs::path(TTSFT_FIXTURES) / "torch_files";
+  fs::create_directories(folder / "sub/deep");
+  fs::copy_file(torch / "views_stream.pt", folder / "sub/older.bin");
+  fs::copy_file(torch / "views.pt", folder / "sub/deep/far.pt");  // two levels below: not looked at
+  folder.write("notes.bin", "text");
+  folder.write("empty.pth", "");
+  fs::copy_file(torch / "call.pt", folder / "code.pt");  // would run code: nothing is executed
+  const ProgramResult result = run_program({"inspect", folder.path().string(), "--json"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  const json found = json::parse(result.out);
+  std::vector<std::string> files;
+  for (const json& file : found.at("weights")) files.push_back(file.at("file"));
+  EXPECT_THAT(files, ElementsAre("conds.pt", "s3gen.safetensors", "sub/older.bin",
+                                 "t3_cfg.safetensors", "ve.safetensors"));
+  EXPECT_EQ(found.at("weights").at(0), before.at("weights").at(0));
+  for (const char* name : {"notes.bin", "empty.pth", "code.pt"})
+    EXPECT_THAT(result.err, ContainsRegex(std::string("left out: .*") + name));
+  EXPECT_THAT(result.err, Not(HasSubstr("far.pt")));
+
+  // Given by its name, such a file is an error; so is a broken .safetensors in a folder.
+  const ProgramResult alone = run_program({"inspect", folder / "notes.bin"});
+  EXPECT_EQ(alone.code, 3);
+  EXPECT_THAT(error_line(alone), HasSubstr("not a file of torch.save"));
+  folder.write("broken.safetensors", "text");
+  const ProgramResult broken = run_program({"inspect", folder.path().string(), "--json"});
+  EXPECT_EQ(broken.code, 3);
+  EXPECT_THAT(broken.err, HasSubstr("broken.safetensors"));
 }
 
 }  // namespace
