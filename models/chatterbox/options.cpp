@@ -1,5 +1,6 @@
 #include "models/chatterbox/options.h"
 
+#include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "ttsft/core/error.h"
@@ -23,7 +24,7 @@ void ConditionChoice::parse_map(const std::map<std::string, std::string>&) {
   throw std::invalid_argument(std::string(kWanted) + ", got a map");
 }
 std::string ConditionChoice::dump() const {
-  if (kind == Kind::kFile) return "\"" + file.string() + "\"";
+  if (kind == Kind::kFile) return nlohmann::json(file.string()).dump();  // a quoted YAML scalar too
   return kind == Kind::kSelf ? "self" : "other";
 }
 void ConditionChoice::resolve_paths(const std::filesystem::path& folder) {
