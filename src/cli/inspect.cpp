@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "ttsft/core/error.h"
@@ -135,6 +136,34 @@ ordered_json inspect_run(const fs::path& folder) {
           {"best_step", read_best_step(folder)}};
 }
 
+ordered_json plain_json(const TorchValue& value) {
+  if (const auto* b = std::get_if<bool>(&value.data)) return *b;
+  if (const auto* i = std::get_if<int64_t>(&value.data)) return *i;
+  if (const auto* d = std::get_if<double>(&value.data)) return *d;
+  if (const auto* text = std::get_if<std::string>(&value.data)) return *text;
+  return nullptr;
+}
+
+// Every number, text, flag and None between the tensors, as {"name", "value"}, under dotted paths.
+void list_values(const TorchValue& value, const std::string& path, ordered_json& list) {
+  const auto child = [&](const std::string& key, const TorchValue& item) {
+    list_values(item, path.empty() ? key : path + "." + key, list);
+  };
+  const auto items = [&](const TorchValue::List& all) {
+    for (size_t i = 0; i < all.size(); ++i) child(std::to_string(i), all[i]);
+  };
+  if (value.tensor()) return;
+  if (const auto* dict = value.dict()) {
+    for (const auto& [key, item] : *dict) child(key, item);
+  } else if (const auto* all = std::get_if<TorchValue::List>(&value.data)) {
+    items(*all);
+  } else if (const auto* tuple = std::get_if<TorchValue::Tuple>(&value.data)) {
+    items(tuple->items);
+  } else {
+    list.push_back({{"name", path}, {"value", plain_json(value)}});
+  }
+}
+
 ordered_json inspect_tensors(const fs::path& file) {
   ordered_json json = {{"kind", "tensors"}, {"path", file.string()}};
   json["weights"].push_back(weights_json(file, file.parent_path()));
@@ -145,6 +174,11 @@ ordered_json inspect_tensors(const fs::path& file) {
         {{"name", tensor.name}, {"dtype", dtype_name(tensor.dtype)}, {"shape", tensor.shape}});
   }
   json["tensors"] = std::move(tensors);
+  ordered_json values = ordered_json::array();
+  if (const auto torch = std::dynamic_pointer_cast<const TorchFile>(reader)) {
+    list_values(torch->root(), "", values);
+  }
+  if (!values.empty()) json["values"] = std::move(values);
   return json;
 }
 

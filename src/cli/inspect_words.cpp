@@ -108,6 +108,10 @@ void describe_tensors(const ordered_json& found, std::ostream& out) {
     out << "  " << plain(tensor["name"]) << " " << plain(tensor["dtype"]) << " "
         << tensor["shape"].dump() << "\n";
   }
+  if (!found.contains("values")) return;
+  for (const ordered_json& value : found["values"]) {
+    out << "  " << plain(value["name"]) << " = " << value["value"].dump() << "\n";
+  }
 }
 
 }  // namespace

@@ -12,10 +12,12 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::ContainsRegex;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::ResultOf;
 
 json inspect(const fs::path& path) {
   const ProgramResult result = run_program({"inspect", path.string(), "--json"});
@@ -122,6 +124,31 @@ TEST(Inspect, FilesOfTorchSave) {
   const ProgramResult text = run_program({"inspect", (fixtures / "austen/metadata.csv").string()});
   EXPECT_EQ(text.code, 3);
   EXPECT_THAT(error_line(text), HasSubstr(".safetensors, .pt, .pth or .bin"));
+}
+
+TEST(Inspect, WhatLiesBetweenTheTensorsOfATorchFile) {
+  const fs::path fixtures = fs::path(TTSFT_FIXTURES);
+  const json values = inspect(fixtures / "torch_files/nested.pt").at("values");
+  const auto value = [&](const std::string& name) {
+    const auto found = std::find_if(values.begin(), values.end(),
+                                    [&](const json& entry) { return entry.at("name") == name; });
+    EXPECT_NE(found, values.end()) << name;
+    return found != values.end() ? found->at("value") : json("missing");
+  };
+  EXPECT_EQ(value("text"),
+            "Gr\xC3\xBC\xC3\x9F"
+            "e");
+  EXPECT_EQ(value("none"), nullptr);
+  EXPECT_EQ(value("flags.0"), true);
+  EXPECT_EQ(value("ordered.a"), 2);
+  EXPECT_EQ(value("numbers.5"), -(int64_t{1} << 40));
+  EXPECT_EQ(value("numbers.6"), 0.25);
+  EXPECT_EQ(value("empty.3"), "");
+  EXPECT_THAT(values, Not(Contains(ResultOf([](const json& v) { return v.at("name"); },
+                                            "parameter"))));  // a tensor
+  const ProgramResult words = run_program({"inspect", fixtures / "chatterbox/checkpoint/conds.pt"});
+  EXPECT_THAT(words.out,
+              AllOf(HasSubstr("  t3.speaker_emb F32 [1,"), HasSubstr("  t3.clap_emb = null\n")));
 }
 
 TEST(Inspect, WhatOnlyIsCalledWeightsIsLeftOutOfAFolder) {
