@@ -89,9 +89,6 @@ class ChatterboxAdapter : public ModelAdapter {
 
   std::unique_ptr<Stage> make_stage(const ModelContext& context,
                                     const CheckpointRef& checkpoint) const override {
-    if (context.config.train.stage != "lm")
-      throw UsageError("Chatterbox has no stage '" + context.config.train.stage + "'",
-                       "train.stage", "use lm");
     return std::make_unique<LmStage>(context, checkpoint);
   }
 

@@ -1,8 +1,7 @@
 #include "models/chatterbox/generate.h"
 
-#include <algorithm>
-
 #include "ttsft/core/log.h"
+#include "ttsft/nn/left_padding.h"
 #include "ttsft/nn/rng.h"
 
 namespace ttsft::chatterbox {
@@ -23,9 +22,9 @@ CodeGenerator::CodeGenerator(T3 t3, const T3Config& config, torch::Device device
       config_(config),
       tensor_options_(torch::TensorOptions().device(device).dtype(dtype)) {}
 
-// Inputs of the prefill, left-padded, and lengths_, mask_. [R, T, D]
-torch::Tensor CodeGenerator::prefill(const std::vector<std::vector<int64_t>>& texts,
-                                     const Condition& condition) {
+// What stands before the codes, a row per text; with guidance as many again without the words.
+std::vector<torch::Tensor> CodeGenerator::prompts(const std::vector<std::vector<int64_t>>& texts,
+                                                  const Condition& condition) {
   const torch::Device device = tensor_options_.device();
   const auto whole = tensor_options_.dtype(torch::kInt64);
   const torch::Tensor emotion = torch::full({1, 1}, options_.exaggeration, tensor_options_);
@@ -35,35 +34,15 @@ torch::Tensor CodeGenerator::prefill(const std::vector<std::vector<int64_t>>& te
   const torch::Tensor start =
       t3_->speech(torch::full({options_.start_tokens}, kStartSpeech, whole),
                   torch::zeros({options_.start_tokens}, whole));  // [1 or 2, D]
-  int64_t longest = 0;
   std::vector<torch::Tensor> rows, hidden;
   for (const std::vector<int64_t>& ids : texts) {
     const torch::Tensor id = torch::tensor(ids, torch::kInt64).to(device);
     const torch::Tensor places = t3_->text_pos_emb(torch::arange(id.size(0), whole));
     rows.push_back(torch::cat({voice, t3_->text_emb(id) + places, start}));
     if (guided_) hidden.push_back(torch::cat({voice, places, start}));
-    longest = std::max(longest, rows.back().size(0));
   }
   rows.insert(rows.end(), hidden.begin(), hidden.end());
-
-  const auto count = static_cast<int64_t>(rows.size());
-  torch::Tensor inputs = torch::zeros({count, longest, voice.size(1)}, tensor_options_);
-  std::vector<int64_t> lengths;
-  for (int64_t r = 0; r < count; ++r) {
-    const torch::Tensor& row = rows[static_cast<size_t>(r)];
-    lengths.push_back(row.size(0));
-    inputs[r].narrow(0, longest - row.size(0), row.size(0)).copy_(row);
-  }
-  lengths_ = torch::tensor(lengths, torch::kInt64).to(device);
-  mask_ = torch::Tensor();
-  const bool padded =
-      std::any_of(lengths.begin(), lengths.end(), [&](int64_t n) { return n != longest; });
-  if (padded) {
-    const torch::Tensor slot = torch::arange(longest + options_.max_steps, whole).unsqueeze(0);
-    const torch::Tensor first = longest - lengths_.unsqueeze(1);  // [R, 1]
-    mask_ = (slot >= first).unsqueeze(1).unsqueeze(1);            // [R, 1, 1, capacity]
-  }
-  return inputs;
+  return rows;
 }
 
 void CodeGenerator::begin(const std::vector<std::vector<int64_t>>& texts,
@@ -72,9 +51,11 @@ void CodeGenerator::begin(const std::vector<std::vector<int64_t>>& texts,
   options_ = options;
   guided_ = options.cfg_weight > 0;
   const auto batch = static_cast<int64_t>(texts.size());
-  const torch::Tensor inputs = prefill(texts, condition);
-  const int64_t rows = inputs.size(0), longest = inputs.size(1);
-  cache_ = t3_->tfmr->make_cache(rows, longest + options.max_steps, tensor_options_);
+  const LeftPadded padded = pad_left(prompts(texts, condition), options.max_steps, tensor_options_);
+  lengths_ = padded.lengths;
+  mask_ = padded.mask;
+  cache_ = t3_->tfmr->make_cache(padded.inputs.size(0), padded.inputs.size(1) + options.max_steps,
+                                 tensor_options_);
   const auto flags = tensor_options_.dtype(torch::kBool);
   seen_ = torch::zeros({batch, config_.speech_vocab}, flags);
   seen_.select(1, kStartSpeech).fill_(true);  // the start counts as said
@@ -86,17 +67,7 @@ void CodeGenerator::begin(const std::vector<std::vector<int64_t>>& texts,
   ended_.clear();
   next_input_ = torch::Tensor();
   out_of_places_ = false;
-
-  torch::Tensor positions, visible;
-  if (mask_.defined()) {
-    const torch::Tensor i = torch::arange(longest, lengths_.options()).unsqueeze(0);
-    const torch::Tensor first = longest - lengths_.unsqueeze(1);
-    positions = (i - first).clamp_min(0);
-    // A padded query sees itself, so that its softmax has something to add up.
-    const torch::Tensor key = i.view({1, 1, longest}), query = i.view({1, longest, 1});
-    visible = (((key <= query) & (i >= first).unsqueeze(1)) | (key == query)).unsqueeze(1);
-  }
-  look(t3_->tfmr->forward(inputs, positions, visible, &*cache_));
+  look(t3_->tfmr->forward(padded.inputs, padded.positions, padded.prefill_mask, &*cache_));
 }
 
 void CodeGenerator::look(const torch::Tensor& output) {

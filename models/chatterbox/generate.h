@@ -48,7 +48,8 @@ class CodeGenerator {
   const torch::Tensor& last_logits() const { return logits_; }
 
  private:
-  torch::Tensor prefill(const std::vector<std::vector<int64_t>>& texts, const Condition& condition);
+  std::vector<torch::Tensor> prompts(const std::vector<std::vector<int64_t>>& texts,
+                                     const Condition& condition);  // [T_i, D] each
   void look(const torch::Tensor& output);
   torch::Tensor scores() const;  // [B, V]
 

@@ -16,21 +16,26 @@ constexpr size_t kFewestForMedian = 8;  // fewer clips say nothing about what is
 
 }  // namespace
 
-ClipLengths clip_lengths(const std::filesystem::path& clip) {
-  const SafetensorsReader file = SafetensorsReader::open(clip);
-  return {shape_size(file.at("speech_codes").shape), shape_size(file.at("text_ids").shape)};
+std::vector<ClipLengths> clip_lengths(const std::vector<Utterance>& rows,
+                                      const std::filesystem::path& folder) {
+  std::vector<ClipLengths> lengths;
+  for (const Utterance& row : rows) {
+    const SafetensorsReader file = SafetensorsReader::open(folder / clip_file(row.id));
+    lengths.push_back(
+        {shape_size(file.at("speech_codes").shape), shape_size(file.at("text_ids").shape)});
+  }
+  return lengths;
 }
 
 nlohmann::ordered_json report_lengths(const std::vector<Utterance>& rows,
-                                      const std::filesystem::path& folder) {
+                                      const std::vector<ClipLengths>& lengths) {
   int64_t text = 0, speech = 0;
   std::vector<double> rates;
-  for (const Utterance& row : rows) {
-    const ClipLengths lengths = clip_lengths(folder / clip_file(row.id));
-    text += lengths.text + 1;
-    speech += lengths.codes + 1;
-    rates.push_back(static_cast<double>(lengths.codes) /
-                    static_cast<double>(std::max<int64_t>(1, lengths.text)));
+  for (const ClipLengths& clip : lengths) {
+    text += clip.text + 1;
+    speech += clip.codes + 1;
+    rates.push_back(static_cast<double>(clip.codes) /
+                    static_cast<double>(std::max<int64_t>(1, clip.text)));
   }
   std::vector<double> sorted = rates;
   std::sort(sorted.begin(), sorted.end());

@@ -9,6 +9,7 @@
 #include "models/chatterbox/config.h"
 #include "ttsft/nn/decoder_block.h"
 #include "ttsft/nn/layers.h"
+#include "ttsft/nn/learned_positions.h"
 #include "ttsft/nn/linear.h"
 
 namespace ttsft::chatterbox {
@@ -61,19 +62,6 @@ class LlamaImpl : public DecoderStackImpl {
   RmsNorm norm{nullptr};
 };
 TORCH_MODULE(Llama);
-
-// A table of positions: <name>.emb.weight.
-class LearnedPositionsImpl : public torch::nn::Module {
- public:
-  LearnedPositionsImpl(int64_t positions, int64_t dim) {
-    emb = register_module("emb", Embedding(positions, dim));
-  }
-  torch::Tensor forward(const torch::Tensor& positions) { return emb(positions); }
-
- private:
-  Embedding emb{nullptr};
-};
-TORCH_MODULE(LearnedPositions);
 
 class T3Impl : public torch::nn::Module {
  public:

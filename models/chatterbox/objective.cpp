@@ -7,44 +7,8 @@
 namespace ttsft::chatterbox {
 namespace {
 
-torch::Tensor long_tensor(const std::vector<int64_t>& values) {
-  return torch::tensor(values, torch::kInt64);
-}
-
-// Gathers one track row by row.
-class TrackBuilder {
- public:
-  // ids [n], of which the first `fed` are inputs; the rest are labels only. `first` is the flat
-  // index of the first one.
-  void add(const torch::Tensor& ids, int64_t fed, int64_t first, int64_t row, bool with_labels) {
-    const auto id = ids.accessor<int64_t, 1>();
-    for (int64_t i = 0; i < fed; ++i) {
-      ids_.push_back(id[i]);
-      offset_.push_back(i);
-      position_.push_back(first + i);
-    }
-    if (!with_labels) return;
-    for (int64_t i = 1; i < ids.size(0); ++i) {
-      label_.push_back(id[i]);
-      label_position_.push_back(first + i - 1);
-      label_row_.push_back(row);
-    }
-  }
-
-  Track build() const {
-    return {long_tensor(ids_),   long_tensor(offset_),         long_tensor(position_),
-            long_tensor(label_), long_tensor(label_position_), long_tensor(label_row_)};
-  }
-
- private:
-  std::vector<int64_t> ids_, offset_, position_, label_, label_position_, label_row_;
-};
-
-Track to_device(Track track, torch::Device device) {
-  for (torch::Tensor Track::*field : {&Track::ids, &Track::offset, &Track::position, &Track::label,
-                                      &Track::label_position, &Track::label_row})
-    track.*field = (track.*field).to(device, /*non_blocking=*/true);
-  return track;
+std::span<const int64_t> values(const torch::Tensor& ids) {
+  return {ids.data_ptr<int64_t>(), static_cast<size_t>(ids.size(0))};
 }
 
 }  // namespace
@@ -56,8 +20,8 @@ SpeechBatch SpeechBatch::to(torch::Device device) const {
         &SpeechBatch::condition_position, &SpeechBatch::text_shown}) {
     if ((moved.*field).defined()) moved.*field = (moved.*field).to(device, /*non_blocking=*/true);
   }
-  moved.text = to_device(text, device);
-  moved.speech = to_device(speech, device);
+  moved.text = text.to(device);
+  moved.speech = speech.to(device);
   return moved;
 }
 
@@ -85,7 +49,7 @@ SpeechBatch Objective::collate(std::span<const SpeechSample* const> samples,
   torch::Tensor visible = torch::zeros({batch.rows, prompt}, torch::kBool);
   const int64_t condition = config_.condition_length();
   std::vector<torch::Tensor> speakers, condition_positions, shown;
-  TrackBuilder text, speech;
+  TokenTrackBuilder text, speech;
   bool equal = true, any_hidden = false;
   for (int64_t b = 0; b < batch.rows; ++b) {
     const SpeechSample& sample = *samples[static_cast<size_t>(b)];
@@ -100,8 +64,10 @@ SpeechBatch Objective::collate(std::span<const SpeechSample* const> samples,
     any_hidden = any_hidden || hide;
     condition_positions.push_back(torch::arange(first, first + condition));
     shown.push_back(torch::full({n, 1}, hide ? 0.0 : 1.0));
-    text.add(sample.text, n, first + condition, b, !hide && text_weight_ > 0);
-    speech.add(sample.speech, sample.speech.size(0) - 1, first + condition + n, b, true);
+    const int64_t behind =
+        text.add(values(sample.text), first + condition, b, /*last=*/{}, !hide && text_weight_ > 0);
+    const std::span<const int64_t> codes_in = values(sample.speech);
+    speech.add(codes_in.first(codes_in.size() - 1), behind, b, codes_in.back());
   }
   batch.speaker = torch::stack(speakers);
   if (!equal) batch.prompt_visible = visible;
@@ -136,7 +102,7 @@ torch::Tensor Objective::embed(T3& t3, const SpeechBatch& batch) const {
 std::vector<LossTerm> Objective::loss(T3& t3, const SpeechBatch& batch, bool accuracy) const {
   const torch::Tensor hidden = t3->tfmr->forward(embed(t3, batch)).flatten(0, 1);  // [B T, D]
   // Only states with a label pass the norm and a head.
-  const auto term = [&](const char* name, double weight, const Track& track, Linear& head) {
+  const auto term = [&](const char* name, double weight, const TokenTrack& track, Linear& head) {
     const torch::Tensor predicting = t3->tfmr->norm(hidden.index_select(0, track.label_position));
     const TokenLoss part =
         linear_cross_entropy(predicting, head->effective_weight(), track.label, accuracy);

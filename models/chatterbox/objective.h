@@ -18,6 +18,7 @@
 #include "models/chatterbox/modules.h"
 #include "models/chatterbox/options.h"
 #include "ttsft/model/stage.h"
+#include "ttsft/nn/token_track.h"
 
 namespace ttsft::chatterbox {
 
@@ -33,22 +34,12 @@ struct SpeechSample : Sample {
   Condition condition;
 };
 
-// Tokens of one kind (text or speech) of all rows, end to end.
-struct Track {
-  torch::Tensor ids;             // [N], int64
-  torch::Tensor offset;          // [N], learned position, from 0 in each row
-  torch::Tensor position;        // [N], flat index into [B * T]
-  torch::Tensor label;           // [L]
-  torch::Tensor label_position;  // [L], flat index of the state that predicts it
-  torch::Tensor label_row;       // [L]
-};
-
 struct SpeechBatch : Batch {
   torch::Tensor speaker;             // [B, S], float32
   torch::Tensor prompt;              // [B, N], int64
   torch::Tensor prompt_visible;      // [B, N], bool; undefined where all prompts are equally long
   torch::Tensor condition_position;  // [B * C], flat index into [B * T]
-  Track text, speech;
+  TokenTrack text, speech;
   torch::Tensor text_shown;  // [Nt, 1], float32: 0 for hidden texts; undefined where none is
   int64_t rows = 0, time = 0;
 

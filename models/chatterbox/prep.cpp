@@ -1,12 +1,11 @@
 #include "models/chatterbox/prep.h"
 
 #include <algorithm>
-#include <set>
 
-#include "models/chatterbox/length_report.h"
 #include "ttsft/core/error.h"
 #include "ttsft/core/hash.h"
 #include "ttsft/core/log.h"
+#include "ttsft/model/text_checks.h"
 
 namespace ttsft::chatterbox {
 namespace {
@@ -19,7 +18,6 @@ constexpr const char* kFormat = "chatterbox clip 1";
 constexpr int64_t kOwnPromptSamples = 3 * kTokenizerRate;    // zero-padded to this
 constexpr int64_t kOtherPromptSamples = 6 * kTokenizerRate;  // as inference cuts a reference
 constexpr int64_t kMostCodes = 1000;                         // what inference generates at most
-constexpr double kMostUnknown = 0.05;                        // share of [UNK] in a text
 
 torch::Tensor as_tensor(const std::vector<float>& wave) {
   return torch::from_blob(const_cast<float*>(wave.data()), {static_cast<int64_t>(wave.size())});
@@ -78,16 +76,10 @@ bool SpeechPreparer::intact(const nlohmann::ordered_json& row) const {
 void SpeechPreparer::load(PrepItem& item) const {
   if (!needs_audio(*item.utterance)) return;
   // Refuses what train could not use before the encoder spends time on it.
-  const std::vector<int64_t> ids = text_.encode(item.utterance->text);
-  if (static_cast<int64_t>(ids.size()) > config_.t3.max_text_tokens)
-    throw DataError("the text has " + std::to_string(ids.size()) + " tokens, " +
-                        std::to_string(config_.t3.max_text_tokens) + " are possible",
-                    item.utterance->where, "cut the clip at a sentence end");
-  if (const double unknown = text_.unknown_share(ids); unknown > kMostUnknown)
-    throw DataError(
-        std::to_string(static_cast<int>(100 * unknown + 0.5)) +
-            " % of the text's tokens are [UNK]: the tokenizer does not know its letters",
-        item.utterance->where, "write it in the letters of English");
+  item.text_ids = text_.encode(item.utterance->text);
+  check_transcript(std::ssize(item.text_ids), text_.unknown_share(item.text_ids),
+                   {config_.t3.max_text_tokens, "[UNK]", "write it in the letters of English"},
+                   item.utterance->where);
   item.wave = at_rate(std::move(item.audio), kTokenizerRate);
 }
 
@@ -107,9 +99,8 @@ std::vector<PreparedClip> SpeechPreparer::encode_audio(std::span<PrepItem* const
   const std::vector<torch::Tensor> speakers = voices_.voice_encoder()->embed(waves);
   std::vector<PreparedClip> clips;
   for (size_t i = 0; i < items.size(); ++i) {
-    const std::vector<int64_t> ids = text_.encode(items[i]->utterance->text);
-    clips.push_back({codes[i], torch::tensor(ids, torch::kInt64), speakers[i].to(torch::kCPU),
-                     codes[items.size() + i], lent[i]});
+    clips.push_back({codes[i], torch::tensor(items[i]->text_ids, torch::kInt64),
+                     speakers[i].to(torch::kCPU), codes[items.size() + i], lent[i]});
   }
   return clips;
 }
@@ -158,16 +149,18 @@ void SpeechPreparer::store(PrepItem& item, const PreparedClip& clip) const {
 
 // The recording that the voice of the set is made of: the longest one of at most 10 s, of
 // data.speaker where that is a name of the set. "" when no row has a recording.
-std::string SpeechPreparer::choose_voice(const std::vector<Utterance>& rows) const {
+std::string SpeechPreparer::choose_voice(const std::vector<Utterance>& rows,
+                                         const std::vector<ClipLengths>& lengths) const {
   const bool named = std::any_of(rows.begin(), rows.end(), [this](const Utterance& row) {
     return row.speaker == run_.data.speaker;
   });
   constexpr int64_t kEnough = 250;  // 10 s, all that the decoder hears of a reference
   int64_t best = -1;
   std::string chosen;
-  for (const Utterance& row : rows) {
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const Utterance& row = rows[i];
     if (row.audio_path.empty() || (named && row.speaker != run_.data.speaker)) continue;
-    const int64_t codes = clip_lengths(run_.data.prepared / clip_file(row.id)).codes;
+    const int64_t codes = lengths[i].codes;
     const int64_t merit = codes <= kEnough ? codes : 2 * kEnough - codes;
     if (merit <= best && !chosen.empty()) continue;
     best = merit;
@@ -185,7 +178,8 @@ nlohmann::ordered_json SpeechPreparer::finish(const std::vector<Utterance>& rows
   nlohmann::ordered_json described = {{"speakers", nlohmann::ordered_json::object()}};
   for (const auto& [name, clips] : speakers)
     described["speakers"][name] = {{"clips", clips.size()}};
-  described["labels"] = report_lengths(rows, folder);
+  const std::vector<ClipLengths> lengths = clip_lengths(rows, folder);
+  described["labels"] = report_lengths(rows, lengths);
 
   if (options_.condition.kind == ConditionChoice::Kind::kFile) {
     const fs::path& recording = options_.condition.file;
@@ -199,7 +193,7 @@ nlohmann::ordered_json SpeechPreparer::finish(const std::vector<Utterance>& rows
     }
   }
   const std::string voice =
-      run_.data.reference.empty() ? choose_voice(rows) : run_.data.reference.string();
+      run_.data.reference.empty() ? choose_voice(rows, lengths) : run_.data.reference.string();
   if (!voice.empty()) {
     write_voice(folder / kVoiceFile, voices_.make(voice), options_.exaggeration);
     described["voice"] = voice;

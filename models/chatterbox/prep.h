@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "models/chatterbox/clips.h"
+#include "models/chatterbox/length_report.h"
 #include "models/chatterbox/options.h"
 #include "models/chatterbox/text.h"
 #include "models/chatterbox/voice.h"
@@ -36,7 +37,8 @@ class SpeechPreparer : public Preparer {
  private:
   std::vector<PreparedClip> encode_audio(std::span<PrepItem* const> items);
   void store(PrepItem& item, const PreparedClip& clip) const;
-  std::string choose_voice(const std::vector<Utterance>& rows) const;
+  std::string choose_voice(const std::vector<Utterance>& rows,
+                           const std::vector<ClipLengths>& lengths) const;
 
   const RunConfig& run_;
   const Options& options_;

@@ -3,9 +3,9 @@
 #include "models/chatterbox/text.h"
 #include "models/chatterbox/voice.h"
 #include "models/chatterbox/weights.h"
-#include "ttsft/core/error.h"
 #include "ttsft/core/log.h"
-#include "ttsft/io/atomic_file.h"
+#include "ttsft/model/merge_adapter.h"
+#include "ttsft/model/stepwise.h"
 #include "ttsft/nn/rng.h"
 
 namespace ttsft::chatterbox {
@@ -134,17 +134,13 @@ Probe LmStage::decode_probe(const Sample& sample) {
   const SpeechSample* row = &speech(sample);
   const SpeechBatch batch = objective_.collate(std::span(&row, 1)).to(device_);
   const torch::Tensor inputs = objective_.embed(t3_, batch);  // [1, T, D]
-  const int64_t codes = row->speech.size(0) - 2, prompt = inputs.size(1) - codes;
+  const int64_t prompt = inputs.size(1) - (row->speech.size(0) - 2);
   KvCache cache = t3_->tfmr->make_cache(1, inputs.size(1), inputs.options());
-  std::vector<torch::Tensor> logits;
-  torch::Tensor hidden = t3_->tfmr->forward(inputs.narrow(1, 0, prompt), {}, {}, &cache);
-  for (int64_t i = 0;; ++i) {
-    const torch::Tensor last = t3_->tfmr->norm(hidden.select(1, hidden.size(1) - 1));  // [1, D]
-    logits.push_back(t3_->speech_head(last).to(torch::kFloat32));
-    if (i == codes) break;
-    hidden = t3_->tfmr->forward(inputs.narrow(1, prompt + i, 1), {}, {}, &cache);
-  }
-  return {torch::cat(logits), batch.speech.label};
+  return {stepwise_logits(
+              inputs, prompt,
+              [&](const torch::Tensor& x) { return t3_->tfmr->forward(x, {}, {}, &cache); },
+              [&](const torch::Tensor& x) { return t3_->speech_head(t3_->tfmr->norm(x)); }),
+          batch.speech.label};
 }
 
 torch::Tensor LmStage::target_codes(const Sample& sample) const {
@@ -169,9 +165,7 @@ void LmStage::save_beside_adapter(const std::filesystem::path& folder) {
 
 void LmStage::save_full(const std::filesystem::path& folder,
                         const std::map<std::string, torch::Tensor>& weights) {
-  std::map<std::string, torch::Tensor> changed;
-  for (const auto& item : t3_->named_parameters()) changed[item.key()] = item.value();
-  for (const auto& [name, value] : weights) changed[name] = value;
+  const auto changed = full_weights(*t3_, weights);
   write_checkpoint(folder_, folder, changed);
   save_voice(folder);
 }

@@ -3,6 +3,7 @@
 #include "models/chatterbox/weights.h"
 #include "ttsft/core/error.h"
 #include "ttsft/model/merge_adapter.h"
+#include "ttsft/model/text_checks.h"
 #include "ttsft/nn/rng.h"
 #include "ttsft/text/split.h"
 
@@ -73,10 +74,7 @@ void SpeechSynthesizer::begin(std::span<const Prompt> prompts, const DecodeOptio
   seeds_.clear();
   for (const Prompt& prompt : prompts) {
     std::vector<int64_t> ids = text_.encode(prompt.text);
-    if (static_cast<int64_t>(ids.size()) > config_.t3.max_text_tokens)
-      throw UsageError("a piece of text has " + std::to_string(ids.size()) + " tokens, " +
-                           std::to_string(config_.t3.max_text_tokens) + " are possible",
-                       "--text", "lower chatterbox.segment_characters");
+    check_piece(std::ssize(ids), config_.t3.max_text_tokens, "chatterbox.segment_characters");
     ids.insert(ids.begin(), text_.start());
     ids.push_back(text_.stop());
     texts.push_back(std::move(ids));

@@ -7,7 +7,6 @@
 #include "models/indextts2/stage.h"
 #include "models/indextts2/synth.h"
 #include "models/indextts2/weights.h"
-#include "ttsft/core/error.h"
 #include "ttsft/model/merge_adapter.h"
 
 namespace ttsft::indextts2 {
@@ -82,9 +81,6 @@ class IndexTts2Adapter : public ModelAdapter {
 
   std::unique_ptr<Stage> make_stage(const ModelContext& context,
                                     const CheckpointRef& checkpoint) const override {
-    if (context.config.train.stage != "lm")
-      throw UsageError("IndexTTS2 has no stage '" + context.config.train.stage + "'", "train.stage",
-                       "use lm");
     return std::make_unique<LmStage>(context, checkpoint);
   }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ttsft/nn/left_padding.h"
 #include "ttsft/nn/rng.h"
 
 namespace ttsft::indextts2 {
@@ -48,34 +49,6 @@ CodeGenerator::CodeGenerator(UnifiedVoice model, const GptConfig& config, torch:
       config_(config),
       tensor_options_(torch::TensorOptions().device(device).dtype(dtype)) {}
 
-// Fills the cache with prompts that all end at the same column; the last state of each.
-torch::Tensor CodeGenerator::prefill(const std::vector<torch::Tensor>& prompts, int64_t capacity) {
-  const auto batch = std::ssize(prompts);
-  torch::Tensor inputs = torch::zeros({batch, prompt_length_, config_.model_dim}, tensor_options_);
-  torch::Tensor lengths = torch::empty({batch}, torch::kInt64);
-  bool padded = false;
-  for (int64_t row = 0; row < batch; ++row) {
-    const torch::Tensor& prompt = prompts[static_cast<size_t>(row)];
-    const int64_t n = prompt.size(0);
-    inputs[row].narrow(0, prompt_length_ - n, n).copy_(prompt);
-    lengths[row] = n;
-    padded = padded || n != prompt_length_;
-  }
-  cache_ = model_->gpt->make_cache(batch, capacity, tensor_options_);
-  mask_ = torch::Tensor();
-  torch::Tensor prefill_mask;
-  if (padded) {
-    const torch::Tensor slot = torch::arange(capacity, tensor_options_.dtype(torch::kInt64));
-    const torch::Tensor first = (prompt_length_ - lengths).to(tensor_options_.device());  // [B]
-    mask_ = (slot.unsqueeze(0) >= first.unsqueeze(1)).view({batch, 1, 1, capacity});
-    const torch::Tensor i = slot.narrow(0, 0, prompt_length_);
-    // A padded query sees itself, so that its softmax has something to add up.
-    prefill_mask = (mask_.narrow(3, 0, prompt_length_) & (i <= i.unsqueeze(1))) |
-                   (i == i.unsqueeze(1));  // [B, 1, P, P]
-  }
-  return model_->gpt->forward(inputs, prefill_mask, &*cache_);
-}
-
 void CodeGenerator::begin(const std::vector<SpeechPrompt>& prompts,
                           const std::vector<uint64_t>& seeds, const GenerateOptions& options) {
   options_ = options;
@@ -86,14 +59,16 @@ void CodeGenerator::begin(const std::vector<SpeechPrompt>& prompts,
   const auto batch = std::ssize(prompts);
   const torch::Tensor start = mel_inputs(model_, {config_.start_mel_token});  // [1, D]
   std::vector<torch::Tensor> inputs;
-  prompt_length_ = 0;
   generators_.clear();
   for (size_t row = 0; row < prompts.size(); ++row) {
     inputs.push_back(torch::cat({prompt_inputs(model_, config_, prompts[row]), start}));
-    prompt_length_ = std::max(prompt_length_, inputs.back().size(0));
     generators_.push_back(make_generator(tensor_options_.device(), seeds.at(row)));
   }
-  look(prefill(inputs, prompt_length_ + limit_));
+  const LeftPadded padded = pad_left(inputs, limit_, tensor_options_);
+  prompt_length_ = padded.inputs.size(1);
+  mask_ = padded.mask;
+  cache_ = model_->gpt->make_cache(batch, prompt_length_ + limit_, tensor_options_);
+  look(model_->gpt->forward(padded.inputs, padded.prefill_mask, &*cache_));
 
   const int64_t beams = options_.beams;
   const auto flags = tensor_options_.dtype(torch::kBool);

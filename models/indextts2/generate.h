@@ -56,7 +56,6 @@ class CodeGenerator {
   const torch::Tensor& last_logits() const { return logits_; }
 
  private:
-  torch::Tensor prefill(const std::vector<torch::Tensor>& prompts, int64_t capacity);
   void look(const torch::Tensor& output);    // logits of the last position
   void search(const torch::Tensor& scores);  // one step of several beams
   void pick(const torch::Tensor& scores);    // one step of one beam

@@ -26,9 +26,9 @@ UnifiedVoiceImpl::UnifiedVoiceImpl(const GptConfig& config, double dropout) {
   mel_embedding = register_module("mel_embedding", Embedding(config.mel_vocabulary, dim));
   gpt = register_module("gpt", Gpt2Stack(gpt_options(config, dropout)));
   mel_pos_embedding =
-      register_module("mel_pos_embedding", PositionTable(config.mel_positions, dim));
+      register_module("mel_pos_embedding", LearnedPositions(config.mel_positions, dim));
   text_pos_embedding =
-      register_module("text_pos_embedding", PositionTable(config.text_positions, dim));
+      register_module("text_pos_embedding", LearnedPositions(config.text_positions, dim));
   final_norm = register_module("final_norm", LayerNorm(dim, 1e-5));
   text_head = register_module("text_head", head(dim, config.text_vocabulary));
   mel_head = register_module("mel_head", head(dim, config.mel_vocabulary));

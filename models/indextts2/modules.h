@@ -13,22 +13,10 @@
 #include "models/indextts2/config.h"
 #include "ttsft/nn/gpt2_block.h"
 #include "ttsft/nn/layers.h"
+#include "ttsft/nn/learned_positions.h"
 #include "ttsft/nn/linear.h"
 
 namespace ttsft::indextts2 {
-
-// text_pos_embedding, mel_pos_embedding
-class PositionTableImpl : public torch::nn::Module {
- public:
-  PositionTableImpl(int64_t rows, int64_t dim) {
-    emb = register_module("emb", Embedding(rows, dim));
-  }
-  torch::Tensor forward(const torch::Tensor& positions) { return emb(positions); }
-
- private:
-  Embedding emb{nullptr};
-};
-TORCH_MODULE(PositionTable);
 
 // Everything but the encoders (conditioner.h), under the names of gpt.pth: the set that training
 // changes.
@@ -51,7 +39,7 @@ class UnifiedVoiceImpl : public torch::nn::Module {
 
   Gpt2Stack gpt{nullptr};
   Embedding text_embedding{nullptr}, mel_embedding{nullptr}, speed_emb{nullptr};
-  PositionTable text_pos_embedding{nullptr}, mel_pos_embedding{nullptr};
+  LearnedPositions text_pos_embedding{nullptr}, mel_pos_embedding{nullptr};
   LayerNorm final_norm{nullptr};
   Linear text_head{nullptr}, mel_head{nullptr};
 };

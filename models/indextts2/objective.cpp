@@ -5,44 +5,13 @@
 #include "ttsft/nn/loss.h"
 
 namespace ttsft::indextts2 {
-namespace {
-
-torch::Tensor long_tensor(const std::vector<int64_t>& values) {
-  return torch::tensor(values, torch::kInt64);
-}
-
-// Ids of one track, batch-wide, with their places and what they predict.
-struct Track {
-  std::vector<int64_t> ids, position, at, from, label, row;
-
-  // One row's inputs, of which each predicts the next one; the last predicts `last`, or nothing
-  // when last < 0. Returns the place behind them.
-  int64_t add(const std::vector<int64_t>& inputs, int64_t place, int64_t batch_row, int64_t last) {
-    for (size_t i = 0; i < inputs.size(); ++i, ++place) {
-      ids.push_back(inputs[i]);
-      position.push_back(static_cast<int64_t>(i));
-      at.push_back(place);
-      const int64_t next = i + 1 < inputs.size() ? inputs[i + 1] : last;
-      if (next < 0) continue;
-      from.push_back(place);
-      label.push_back(next);
-      row.push_back(batch_row);
-    }
-    return place;
-  }
-};
-
-}  // namespace
-
 SpeechBatch SpeechBatch::to(torch::Device device) const {
   SpeechBatch moved = *this;
   for (torch::Tensor SpeechBatch::*field :
-       {&SpeechBatch::condition, &SpeechBatch::emotion, &SpeechBatch::prefix_at, &SpeechBatch::text,
-        &SpeechBatch::text_position, &SpeechBatch::text_at, &SpeechBatch::mel,
-        &SpeechBatch::mel_position, &SpeechBatch::mel_at, &SpeechBatch::text_from,
-        &SpeechBatch::text_label, &SpeechBatch::text_row, &SpeechBatch::mel_from,
-        &SpeechBatch::mel_label, &SpeechBatch::mel_row})
+       {&SpeechBatch::condition, &SpeechBatch::emotion, &SpeechBatch::prefix_at})
     moved.*field = (moved.*field).to(device, /*non_blocking=*/true);
+  moved.text = text.to(device);
+  moved.mel = mel.to(device);
   return moved;
 }
 
@@ -56,7 +25,7 @@ SpeechBatch Objective::collate(std::span<const SpeechSample* const> samples) con
   for (const SpeechSample* sample : samples) longest = std::max(longest, length(*sample));
 
   SpeechBatch batch;
-  Track text, mel;
+  TokenTrackBuilder text, mel;
   std::vector<torch::Tensor> conditions, emotions;
   std::vector<int64_t> prefix_at;
   for (int64_t b = 0; b < rows; ++b) {
@@ -69,7 +38,7 @@ SpeechBatch Objective::collate(std::span<const SpeechSample* const> samples) con
     std::vector<int64_t> inputs = {config_.start_text_token};
     inputs.insert(inputs.end(), sample.text.begin(), sample.text.end());
     inputs.push_back(config_.stop_text_token);
-    place = text.add(inputs, place, b, /*last=*/-1);
+    place = text.add(inputs, place, b, /*last=*/{});
     inputs = {config_.start_mel_token};
     inputs.insert(inputs.end(), sample.codes.begin(), sample.codes.end());
     place = mel.add(inputs, place, b, config_.stop_mel_token);
@@ -77,30 +46,22 @@ SpeechBatch Objective::collate(std::span<const SpeechSample* const> samples) con
   }
   batch.condition = torch::stack(conditions);
   batch.emotion = torch::stack(emotions);
-  batch.prefix_at = long_tensor(prefix_at);
-  batch.text = long_tensor(text.ids);
-  batch.text_position = long_tensor(text.position);
-  batch.text_at = long_tensor(text.at);
-  batch.text_from = long_tensor(text.from);
-  batch.text_label = long_tensor(text.label);
-  batch.text_row = long_tensor(text.row);
-  batch.mel = long_tensor(mel.ids);
-  batch.mel_position = long_tensor(mel.position);
-  batch.mel_at = long_tensor(mel.at);
-  batch.mel_from = long_tensor(mel.from);
-  batch.mel_label = long_tensor(mel.label);
-  batch.mel_row = long_tensor(mel.row);
+  batch.prefix_at = torch::tensor(prefix_at, torch::kInt64);
+  batch.text = text.build();
+  batch.mel = mel.build();
   batch.positions = rows * longest;
-  batch.supervised = {{"text", std::ssize(text.label)}, {"mel", std::ssize(mel.label)}};
+  batch.supervised = {{"text", batch.text.label.size(0)}, {"mel", batch.mel.label.size(0)}};
   return batch;
 }
 
 torch::Tensor Objective::embed(UnifiedVoice& model, const SpeechBatch& batch) const {
   const int64_t rows = batch.condition.size(0), dim = config_.model_dim;
-  const torch::Tensor values = torch::cat(
-      {model->prefix(batch.condition, batch.emotion).flatten(0, 1),
-       model->text(batch.text, batch.text_position), model->mel(batch.mel, batch.mel_position)});
-  const torch::Tensor places = torch::cat({batch.prefix_at, batch.text_at, batch.mel_at});
+  const torch::Tensor values =
+      torch::cat({model->prefix(batch.condition, batch.emotion).flatten(0, 1),
+                  model->text(batch.text.ids, batch.text.offset),
+                  model->mel(batch.mel.ids, batch.mel.offset)});
+  const torch::Tensor places =
+      torch::cat({batch.prefix_at, batch.text.position, batch.mel.position});
   return torch::zeros({batch.positions, dim}, values.options())
       .index_copy(0, places, values)
       .view({rows, -1, dim});
@@ -111,17 +72,14 @@ std::vector<LossTerm> Objective::loss(UnifiedVoice& model, const SpeechBatch& ba
   // Right padding needs no mask: attention is causal, so no real position sees it.
   const torch::Tensor hidden = model->gpt(embed(model, batch)).flatten(0, 1);  // [B T, D]
   // Only positions with a label pass the norms and a head.
-  const auto term = [&](const char* name, double weight, const torch::Tensor& from,
-                        const torch::Tensor& label, const torch::Tensor& row, Linear& head) {
-    const torch::Tensor states = model->norm(hidden.index_select(0, from));
+  const auto term = [&](const char* name, double weight, const TokenTrack& track, Linear& head) {
+    const torch::Tensor states = model->norm(hidden.index_select(0, track.label_position));
     const TokenLoss loss =
-        linear_cross_entropy(states, head->effective_weight(), head->bias, label, accuracy);
-    return LossTerm{name, weight, loss.nll, loss.correct, row};
+        linear_cross_entropy(states, head->effective_weight(), head->bias, track.label, accuracy);
+    return LossTerm{name, weight, loss.nll, loss.correct, track.label_row};
   };
-  return {
-      term("text", weights_.text, batch.text_from, batch.text_label, batch.text_row,
-           model->text_head),
-      term("mel", weights_.mel, batch.mel_from, batch.mel_label, batch.mel_row, model->mel_head)};
+  return {term("text", weights_.text, batch.text, model->text_head),
+          term("mel", weights_.mel, batch.mel, model->mel_head)};
 }
 
 }  // namespace ttsft::indextts2

@@ -17,6 +17,7 @@
 
 #include "models/indextts2/modules.h"
 #include "ttsft/model/stage.h"
+#include "ttsft/nn/token_track.h"
 
 namespace ttsft::indextts2 {
 
@@ -28,13 +29,9 @@ struct SpeechSample : Sample {
 };
 
 struct SpeechBatch : Batch {
-  torch::Tensor condition, emotion;            // [B, L, D], [B, D], float32
-  torch::Tensor prefix_at;                     // [B * (L + 2)], flat index into [B * T]
-  torch::Tensor text, text_position, text_at;  // [N]: ids, rows of the position table, places
-  torch::Tensor mel, mel_position, mel_at;     // [M]
-  // Supervised positions: flat index of the state that predicts, what it should, its row.
-  torch::Tensor text_from, text_label, text_row;  // [N - B]
-  torch::Tensor mel_from, mel_label, mel_row;     // [M]
+  torch::Tensor condition, emotion;  // [B, L, D], [B, D], float32
+  torch::Tensor prefix_at;           // [B * (L + 2)], flat index into [B * T]
+  TokenTrack text, mel;
 
   SpeechBatch to(torch::Device device) const;
 };

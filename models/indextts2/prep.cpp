@@ -11,6 +11,7 @@
 #include "ttsft/features/sinc_resample.h"
 #include "ttsft/io/atomic_file.h"
 #include "ttsft/io/torch_file.h"
+#include "ttsft/model/text_checks.h"
 #include "ttsft/text/python_string.h"
 #include "ttsft/text/regex.h"
 
@@ -24,7 +25,6 @@ constexpr const char* kFormat = "indextts2 arrays 1";
 
 constexpr int kEncoderRate = 16000;
 constexpr double kCodesPerSecond = 50;
-constexpr double kMostUnknown = 0.05;  // share of <unk> in a text
 
 torch::Tensor as_tensor(const std::vector<float>& wave) {
   return torch::from_blob(const_cast<float*>(wave.data()), {static_cast<int64_t>(wave.size())});
@@ -134,18 +134,14 @@ bool SpeechPreparer::intact(const nlohmann::ordered_json& row) const {
 // Refuses what train could not use before the encoders spend time on it.
 void SpeechPreparer::load(PrepItem& item) const {
   if (!needs_audio(*item.utterance)) return check_encoded(item);
-  const std::vector<int64_t> ids = text_.encode(clean_text(item.utterance->text));
+  item.text_ids = text_.encode(clean_text(item.utterance->text));
+  const std::vector<int64_t>& ids = item.text_ids;
   const std::string& where = item.utterance->where;
   if (ids.empty()) throw DataError("nothing of the text is spoken", where, "mend the transcript");
-  if (std::ssize(ids) > config_.gpt.max_text_tokens)
-    throw DataError("the text has " + std::to_string(ids.size()) + " tokens, " +
-                        std::to_string(config_.gpt.max_text_tokens) + " are possible",
-                    where, "cut the clip at a sentence end");
-  if (const double unknown = text_.unknown_share(ids); unknown > kMostUnknown)
-    throw DataError(
-        std::to_string(static_cast<int>(100 * unknown + 0.5)) +
-            " % of the text's tokens are <unk>: the tokenizer does not know its letters",
-        where, "extend it (indextts2.extend_vocabulary), or correct the text");
+  check_transcript(std::ssize(ids), text_.unknown_share(ids),
+                   {config_.gpt.max_text_tokens, "<unk>",
+                    "extend it (indextts2.extend_vocabulary), or correct the text"},
+                   where);
   // Upstream's way by 24 kHz: without it most codes are others.
   const int rate = item.audio.sample_rate, middle = static_cast<int>(config_.sample_rate);
   torch::Tensor wave =
@@ -213,7 +209,7 @@ void SpeechPreparer::encode_recordings(std::span<PrepItem* const> items) {
                      std::to_string(config_.gpt.max_mel_tokens) + ": cut the recording";
       continue;
     }
-    const std::vector<int64_t> ids = text_.encode(clean_text(utterance.text));
+    const std::vector<int64_t>& ids = item.text_ids;
     const ArrayFiles files = array_files(utterance.id);
     write_ids(run_.data.prepared / files.codes, codes[i].codes);
     write_ids(run_.data.prepared / files.text_ids, torch::tensor(ids, torch::kInt64));

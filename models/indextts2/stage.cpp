@@ -3,6 +3,8 @@
 #include "models/indextts2/vocabulary.h"
 #include "ttsft/core/error.h"
 #include "ttsft/core/log.h"
+#include "ttsft/model/merge_adapter.h"
+#include "ttsft/model/stepwise.h"
 #include "ttsft/nn/rng.h"
 
 namespace ttsft::indextts2 {
@@ -135,25 +137,21 @@ Probe LmStage::train_probe(const Sample& sample) {
   torch::NoGradGuard no_grad;
   const SpeechBatch batch = batch_of(sample);
   const torch::Tensor hidden = model_->gpt(objective_.embed(model_, batch)).squeeze(0);  // [T, D]
-  const torch::Tensor states = model_->norm(hidden.index_select(0, batch.mel_from));
-  return {model_->mel_head(states).to(torch::kFloat32), batch.mel_label};
+  const torch::Tensor states = model_->norm(hidden.index_select(0, batch.mel.label_position));
+  return {model_->mel_head(states).to(torch::kFloat32), batch.mel.label};
 }
 
 Probe LmStage::decode_probe(const Sample& sample) {
   torch::NoGradGuard no_grad;
   const SpeechBatch batch = batch_of(sample);
   const torch::Tensor inputs = objective_.embed(model_, batch);  // [1, T, D]
-  const int64_t codes = batch.mel.size(0) - 1, prompt = inputs.size(1) - codes;
+  const int64_t prompt = inputs.size(1) - (batch.mel.ids.size(0) - 1);
   KvCache cache = model_->gpt->make_cache(1, inputs.size(1), inputs.options());
-  std::vector<torch::Tensor> logits;
-  torch::Tensor hidden = model_->gpt->forward(inputs.narrow(1, 0, prompt), {}, &cache);
-  for (int64_t i = 0;; ++i) {
-    const torch::Tensor last = model_->norm(hidden.select(1, hidden.size(1) - 1));  // [1, D]
-    logits.push_back(model_->mel_head(last).to(torch::kFloat32));
-    if (i == codes) break;
-    hidden = model_->gpt->forward(inputs.narrow(1, prompt + i, 1), {}, &cache);
-  }
-  return {torch::cat(logits), batch.mel_label};
+  return {stepwise_logits(
+              inputs, prompt,
+              [&](const torch::Tensor& x) { return model_->gpt->forward(x, {}, &cache); },
+              [&](const torch::Tensor& x) { return model_->mel_head(model_->norm(x)); }),
+          batch.mel.label};
 }
 
 torch::Tensor LmStage::target_codes(const Sample& sample) const {
@@ -166,9 +164,7 @@ void LmStage::save_beside_adapter(const std::filesystem::path&) {
 
 void LmStage::save_full(const std::filesystem::path& folder,
                         const std::map<std::string, torch::Tensor>& weights) {
-  std::map<std::string, torch::Tensor> changed;
-  for (const auto& item : model_->named_parameters()) changed[item.key()] = item.value();
-  for (const auto& [name, value] : weights) changed[name] = value;
+  const auto changed = full_weights(*model_, weights);
   write_release(config_, folder, changed, GptPrecision::kKeep, options_.extend_vocabulary);
 }
 

@@ -4,6 +4,7 @@
 #include "ttsft/core/error.h"
 #include "ttsft/io/torch_file.h"
 #include "ttsft/model/merge_adapter.h"
+#include "ttsft/model/text_checks.h"
 #include "ttsft/nn/rng.h"
 
 namespace ttsft::indextts2 {
@@ -78,10 +79,7 @@ void SpeechSynthesizer::begin(std::span<const Prompt> prompts, const DecodeOptio
     const auto known = segment_ids_.find(prompt.text);
     std::vector<int64_t> ids =
         known != segment_ids_.end() ? known->second : text_.encode(prompt.text);
-    if (std::ssize(ids) > config_.gpt.max_text_tokens)
-      throw UsageError("a piece of text has " + std::to_string(ids.size()) + " tokens, " +
-                           std::to_string(config_.gpt.max_text_tokens) + " are possible",
-                       "--text", "lower indextts2.segment_tokens");
+    check_piece(std::ssize(ids), config_.gpt.max_text_tokens, "indextts2.segment_tokens");
     prompts_.push_back({voice_.condition, voice_.emotion, std::move(ids)});
     seeds_.push_back(prompt.seed);
   }

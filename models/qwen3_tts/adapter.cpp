@@ -82,9 +82,6 @@ class Qwen3TtsAdapter : public ModelAdapter {
 
   std::unique_ptr<Stage> make_stage(const ModelContext& context,
                                     const CheckpointRef& checkpoint) const override {
-    if (context.config.train.stage != "lm")
-      throw UsageError("Qwen3-TTS has no stage '" + context.config.train.stage + "'", "train.stage",
-                       "use lm");
     return std::make_unique<LmStage>(context, checkpoint);
   }
 

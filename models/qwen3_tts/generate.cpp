@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "models/qwen3_tts/objective.h"
+#include "ttsft/nn/left_padding.h"
 #include "ttsft/nn/rng.h"
 
 namespace ttsft::qwen3_tts {
@@ -87,37 +88,29 @@ void FrameGenerator::begin(const std::vector<PromptTensors>& prompts,
                            const std::vector<uint64_t>& seeds, const GenerateOptions& options) {
   options_ = options;
   const auto batch = static_cast<int64_t>(prompts.size());
-  int64_t longest = 0, trail = 0;
-  for (const PromptTensors& prompt : prompts) {
-    longest = std::max(longest, prompt.prefill.size(0));
-    trail = std::max(trail, prompt.trailing.size(0));
+  int64_t trail = 0;
+  std::vector<torch::Tensor> rows;
+  generators_.clear();
+  for (size_t row = 0; row < prompts.size(); ++row) {
+    rows.push_back(prompts[row].prefill);
+    trail = std::max(trail, prompts[row].trailing.size(0));
+    generators_.push_back(make_generator(tensor_options_.device(), seeds.at(row)));
   }
   pad_ =
       talker_
           ->text(
               torch::tensor({config_.tts_pad_token_id}, torch::kInt64).to(tensor_options_.device()))
           .squeeze(0);
-  const int64_t capacity = longest + options.max_frames, hidden = pad_.size(0);
-
-  torch::Tensor inputs = torch::zeros({batch, longest, hidden}, tensor_options_);
   trailing_ = pad_.view({1, 1, -1}).repeat({batch, trail, 1});
-  torch::Tensor lengths = torch::empty({batch}, torch::kInt64);
-  bool padded = false;
-  generators_.clear();
   for (int64_t row = 0; row < batch; ++row) {
-    const PromptTensors& prompt = prompts[static_cast<size_t>(row)];
-    const int64_t n = prompt.prefill.size(0);
-    inputs[row]
-        .narrow(0, longest - n, n)
-        .copy_(prompt.prefill);  // left padding: the last position is a real one
-    trailing_[row].narrow(0, 0, prompt.trailing.size(0)).copy_(prompt.trailing);
-    lengths[row] = n;
-    padded = padded || n != longest;
-    generators_.push_back(
-        make_generator(tensor_options_.device(), seeds.at(static_cast<size_t>(row))));
+    const torch::Tensor& own = prompts[static_cast<size_t>(row)].trailing;
+    trailing_[row].narrow(0, 0, own.size(0)).copy_(own);
   }
-  lengths_ = lengths.to(tensor_options_.device());
-  cache_ = talker_->model->make_cache(batch, capacity, tensor_options_);
+  const LeftPadded padded = pad_left(rows, options.max_frames, tensor_options_);
+  lengths_ = padded.lengths;
+  mask_ = padded.mask;
+  cache_ = talker_->model->make_cache(batch, padded.inputs.size(1) + options.max_frames,
+                                      tensor_options_);
   const auto& predictor = talker_->code_predictor->model;
   predictor_cache_ = predictor->make_cache(batch, config_.talker.num_code_groups, tensor_options_);
 
@@ -127,22 +120,7 @@ void FrameGenerator::begin(const std::vector<PromptTensors>& prompts,
   frames_.clear();
   ended_.clear();
   next_input_ = torch::Tensor();
-
-  torch::Tensor positions, prefill_mask;
-  mask_ = torch::Tensor();
-  if (padded) {
-    const torch::Tensor slot = torch::arange(capacity, tensor_options_.dtype(torch::kInt64))
-                                   .unsqueeze(0);                 // [1, capacity]
-    const torch::Tensor first = longest - lengths_.unsqueeze(1);  // [B, 1]
-    mask_ = (slot >= first).view({batch, 1, 1, capacity});
-    const torch::Tensor i = slot.narrow(1, 0, longest);
-    positions = (i - first).clamp_min(0);
-    // A padded query sees itself, so that its softmax has something to add up.
-    const torch::Tensor causal = i.view({1, 1, longest}) <= i.view({1, longest, 1});
-    const torch::Tensor self = i.view({1, 1, longest}) == i.view({1, longest, 1});
-    prefill_mask = ((causal & (i >= first).unsqueeze(1)) | self).unsqueeze(1);  // [B, 1, T, T]
-  }
-  look(talker_->model->forward(inputs, positions, prefill_mask, &*cache_));
+  look(talker_->model->forward(padded.inputs, padded.positions, padded.prefill_mask, &*cache_));
 }
 
 void FrameGenerator::look(const torch::Tensor& output) {

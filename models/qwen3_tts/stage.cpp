@@ -3,6 +3,8 @@
 #include "ttsft/core/error.h"
 #include "ttsft/core/strings.h"
 #include "ttsft/io/atomic_file.h"
+#include "ttsft/model/merge_adapter.h"
+#include "ttsft/model/stepwise.h"
 #include "ttsft/nn/rng.h"
 
 namespace ttsft::qwen3_tts {
@@ -145,15 +147,11 @@ Probe LmStage::decode_probe(const Sample& sample) {
   const torch::Tensor inputs = objective_.embed(talker, batch);  // [1, T, H]
   const int64_t frames = row->codes.size(0), prompt = inputs.size(1) - frames - 1;
   KvCache cache = talker->model->make_cache(1, inputs.size(1), inputs.options());
-  std::vector<torch::Tensor> logits;
-  torch::Tensor hidden = talker->model->forward(inputs.narrow(1, 0, prompt), {}, {}, &cache);
-  for (int64_t f = 0;; ++f) {
-    const torch::Tensor last = talker->model->norm(hidden.select(1, hidden.size(1) - 1));  // [1, H]
-    logits.push_back(talker->codec_head(last).to(torch::kFloat32));
-    if (f == frames) break;
-    hidden = talker->model->forward(inputs.narrow(1, prompt + f, 1), {}, {}, &cache);
-  }
-  return {torch::cat(logits), batch.label};
+  return {stepwise_logits(
+              inputs.narrow(1, 0, prompt + frames), prompt,
+              [&](const torch::Tensor& x) { return talker->model->forward(x, {}, {}, &cache); },
+              [&](const torch::Tensor& x) { return talker->codec_head(talker->model->norm(x)); }),
+          batch.label};
 }
 
 torch::Tensor LmStage::target_codes(const Sample& sample) const {
@@ -169,9 +167,7 @@ void LmStage::save_beside_adapter(const std::filesystem::path& folder) {
 
 void LmStage::save_full(const std::filesystem::path& folder,
                         const std::map<std::string, torch::Tensor>& weights) {
-  std::map<std::string, torch::Tensor> changed;
-  for (const auto& item : model_->named_parameters()) changed[item.key()] = item.value();
-  for (const auto& [name, value] : weights) changed[name] = value;
+  const auto changed = full_weights(*model_, weights);
   const auto rows = speaker_rows(speakers(), config_, /*keep_existing=*/false);
   write_custom_voice(folder_, config_, folder, changed, speakers(), rows, /*keep_existing=*/false,
                      options_.keep_speaker_encoder);

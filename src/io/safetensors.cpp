@@ -184,10 +184,6 @@ std::map<std::string, std::string> read_weight_map(const std::filesystem::path& 
   return weight_map;
 }
 
-bool by_name(const TensorView& a, const TensorView& b) {
-  return a.name < b.name;
-}
-
 int64_t byte_size(const TensorView& tensor) {
   return shape_size(tensor.shape) * dtype_size(tensor.dtype);
 }
@@ -284,7 +280,7 @@ SafetensorsReader SafetensorsReader::open(const std::filesystem::path& path) {
                       reader.path_.string(), "download the model again");
     }
   }
-  std::sort(reader.tensors_.begin(), reader.tensors_.end(), by_name);
+  reader.sort();
   return reader;
 }
 

@@ -1,6 +1,9 @@
 #include "ttsft/model/load_stage.h"
 
+#include <algorithm>
+
 #include "ttsft/core/error.h"
+#include "ttsft/core/strings.h"
 #include "ttsft/nn/device.h"
 
 namespace ttsft {
@@ -13,6 +16,7 @@ CheckpointRef base_of(const RunConfig& config) {
 std::unique_ptr<Stage> read_stage(const ModelContext& context, const ModelAdapter& adapter,
                                   const CheckpointRef& checkpoint) {
   require_release(adapter, checkpoint);
+  require_stage(context.config, adapter.info());
   std::unique_ptr<Stage> stage = adapter.make_stage(context, checkpoint);
   stage->module().eval();
   return stage;
@@ -32,6 +36,13 @@ void require_release(const ModelAdapter& adapter, const CheckpointRef& checkpoin
   throw DataError("not a checkpoint of " + adapter.info().title,
                   (base ? "checkpoint: " : "") + checkpoint.folder.string(),
                   base ? "correct `checkpoint` or `model` in the run file" : "");
+}
+
+void require_stage(const RunConfig& config, const ModelInfo& info) {
+  const std::string& stage = config.train.stage;
+  if (std::find(info.stages.begin(), info.stages.end(), stage) != info.stages.end()) return;
+  throw UsageError(info.name + " has no stage " + stage, "train.stage",
+                   "it has: " + join(info.stages, ", "));
 }
 
 LoadedStage load_stage(const ModelContext& context, const ModelAdapter& adapter,

@@ -21,6 +21,13 @@ std::vector<std::string> merge_adapter(torch::nn::Module& module, const Checkpoi
   return changed;
 }
 
+std::map<std::string, torch::Tensor> full_weights(
+    torch::nn::Module& module, const std::map<std::string, torch::Tensor>& masters) {
+  std::map<std::string, torch::Tensor> weights = masters;  // emplace() leaves these
+  for (const auto& item : module.named_parameters()) weights.emplace(item.key(), item.value());
+  return weights;
+}
+
 std::map<std::string, torch::Tensor> merged_weights(torch::nn::Module& module,
                                                     const CheckpointRef& checkpoint,
                                                     double lora_scale, torch::Device device) {

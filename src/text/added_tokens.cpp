@@ -81,4 +81,30 @@ std::vector<TextSpan> AddedTokenMatcher::cut(std::string_view text) const {
   return spans;
 }
 
+void AddedTokens::add(const AddedToken& token) {
+  if (!token.normalized) return raw_.add(token);
+  AddedToken normalized = token;
+  if (normalize_) normalized.content = normalize_(token.content);
+  normalized_.add(normalized);
+}
+
+std::vector<int64_t> AddedTokens::encode(std::string_view text, const Encode& ordinary) const {
+  std::vector<int64_t> ids;
+  for (const TextSpan& raw : raw_.cut(text)) {
+    if (raw.id) {
+      ids.push_back(*raw.id);
+      continue;
+    }
+    const std::string normalized = normalize_ ? normalize_(raw.text) : std::string(raw.text);
+    for (const TextSpan& span : normalized_.cut(normalized)) {
+      if (span.id) {
+        ids.push_back(*span.id);
+      } else {
+        ordinary(span.text, ids);
+      }
+    }
+  }
+  return ids;
+}
+
 }  // namespace ttsft

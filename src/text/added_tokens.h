@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,6 +37,25 @@ class AddedTokenMatcher {
   const AddedToken* match_at(std::string_view text, size_t offset) const;
 
   std::array<std::vector<AddedToken>, 256> by_first_byte_;  // longest first
+};
+
+// The added tokens of a vocabulary: those looked for in the text as written are cut out first, the
+// others in what is left of it, normalised.
+class AddedTokens {
+ public:
+  using Normalize = std::string (*)(std::string_view);
+  using Encode = std::function<void(std::string_view text, std::vector<int64_t>& ids)>;
+
+  // normalize: nullptr where the tokenizer has none.
+  explicit AddedTokens(Normalize normalize = nullptr) : normalize_(normalize) {}
+
+  void add(const AddedToken& token);
+  // Ids of a text; `ordinary` appends those of what lies between the tokens.
+  std::vector<int64_t> encode(std::string_view text, const Encode& ordinary) const;
+
+ private:
+  Normalize normalize_;
+  AddedTokenMatcher raw_, normalized_;
 };
 
 }  // namespace ttsft

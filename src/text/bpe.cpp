@@ -75,7 +75,6 @@ struct Bpe::Impl {
 
   void read_vocabulary(const fs::path& file);
   void read_merges(const fs::path& file);
-  void add(const AddedToken& token, const fs::path& folder);
   void encode_ordinary(std::string_view text, std::vector<int64_t>& ids) const;
 
   BpePattern pattern;
@@ -83,7 +82,7 @@ struct Bpe::Impl {
   Vocabulary vocabulary;
   std::array<int32_t, 256> byte_id{};         // -1: the vocabulary lacks the byte
   std::unordered_map<int32_t, char> byte_of;  // by letter
-  AddedTokenMatcher raw_tokens, normalized_tokens;
+  AddedTokens added{to_nfc};
 };
 
 void Bpe::Impl::read_vocabulary(const fs::path& file) {
@@ -124,17 +123,6 @@ void Bpe::Impl::read_merges(const fs::path& file) {
   }
 }
 
-void Bpe::Impl::add(const AddedToken& token, const fs::path& folder) {
-  vocabulary.add(token, folder);
-  if (!token.normalized) {
-    raw_tokens.add(token);
-    return;
-  }
-  AddedToken normalized = token;
-  normalized.content = to_nfc(token.content);
-  normalized_tokens.add(normalized);
-}
-
 Bpe::Bpe(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Bpe::~Bpe() = default;
 Bpe::Bpe(Bpe&&) noexcept = default;
@@ -144,7 +132,10 @@ Bpe Bpe::from_folder(const fs::path& folder, std::string_view split_pattern) {
   auto impl = std::make_unique<Impl>(split_pattern);
   impl->read_vocabulary(folder / "vocab.json");
   impl->read_merges(folder / "merges.txt");
-  for (const AddedToken& token : read_added_tokens(folder)) impl->add(token, folder);
+  for (const AddedToken& token : read_added_tokens(folder)) {
+    impl->vocabulary.add(token, folder);
+    impl->added.add(token);
+  }
   return Bpe(std::move(impl));
 }
 
@@ -168,22 +159,9 @@ void Bpe::Impl::encode_ordinary(std::string_view text, std::vector<int64_t>& out
 
 std::vector<int64_t> Bpe::encode(std::string_view utf8) const {
   require_valid_utf8(utf8);
-  std::vector<int64_t> out;
-  for (const TextSpan& raw : impl_->raw_tokens.cut(utf8)) {
-    if (raw.id) {
-      out.push_back(*raw.id);
-      continue;
-    }
-    const std::string normalized = to_nfc(raw.text);
-    for (const TextSpan& span : impl_->normalized_tokens.cut(normalized)) {
-      if (span.id) {
-        out.push_back(*span.id);
-      } else {
-        impl_->encode_ordinary(span.text, out);
-      }
-    }
-  }
-  return out;
+  return impl_->added.encode(utf8, [this](std::string_view text, std::vector<int64_t>& ids) {
+    impl_->encode_ordinary(text, ids);
+  });
 }
 
 std::string Bpe::decode(std::span<const int64_t> token_ids) const {

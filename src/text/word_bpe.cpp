@@ -64,7 +64,7 @@ struct WordBpe::Impl {
   Vocabulary vocabulary;
   BpeMerges merges;
   int64_t unknown = -1;
-  AddedTokenMatcher raw_tokens, normalized_tokens;
+  AddedTokens added;
 };
 
 void WordBpe::Impl::read(const fs::path& file) {
@@ -84,7 +84,7 @@ void WordBpe::Impl::read(const fs::path& file) {
   read_merges(member(model, "merges"), file);
   for (const AddedToken& token : read_added_token_list(json, file)) {
     vocabulary.add(token, file);
-    (token.normalized ? normalized_tokens : raw_tokens).add(token);
+    added.add(token);
   }
 }
 
@@ -158,21 +158,9 @@ WordBpe WordBpe::from_file(const fs::path& tokenizer_json) {
 
 std::vector<int64_t> WordBpe::encode(std::string_view utf8) const {
   require_valid_utf8(utf8);
-  std::vector<int64_t> out;
-  for (const TextSpan& raw : impl_->raw_tokens.cut(utf8)) {
-    if (raw.id) {
-      out.push_back(*raw.id);
-      continue;
-    }
-    for (const TextSpan& span : impl_->normalized_tokens.cut(raw.text)) {
-      if (span.id) {
-        out.push_back(*span.id);
-      } else {
-        impl_->encode_words(span.text, out);
-      }
-    }
-  }
-  return out;
+  return impl_->added.encode(utf8, [this](std::string_view text, std::vector<int64_t>& ids) {
+    impl_->encode_words(text, ids);
+  });
 }
 
 int64_t WordBpe::id(std::string_view token) const {

@@ -25,10 +25,7 @@ void check_request(const RunConfig& config, const ModelInfo& info) {
   require(config, config.run, "run");
   require(config, config.data.prepared, "data.prepared");
   const TrainConfig& train = config.train;
-  if (std::find(info.stages.begin(), info.stages.end(), train.stage) == info.stages.end()) {
-    throw UsageError(info.name + " has no stage " + train.stage, "train.stage",
-                     "it has: " + join(info.stages, ", "));
-  }
+  require_stage(config, info);
   const bool adapter_dropout = train.method == "lora" && config.lora.dropout > 0;
   if (train.activation_checkpointing && (train.dropout.value_or(0) > 0 || adapter_dropout)) {
     throw UsageError("activation checkpointing and dropout cannot be combined",

@@ -31,6 +31,30 @@ def equal_codes(what, got, want):
     return got.size
 
 
+def summed(terms):
+    """{term: (summed cross entropy, labels)} of the values of each label."""
+    return {term: (values.sum().item(), len(values)) for term, values in terms.items()}
+
+
+def adamw_steps(parameters, cross_entropies, weights, steps, learning_rate):
+    """Steps of AdamW as ttsft takes them; the loss before each.
+
+    cross_entropies() gives, per row, {term: the values of its labels}.
+    """
+    parameters, losses = list(parameters), []
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.01)
+    for _ in range(steps):
+        rows = cross_entropies()
+        loss = sum(weight * torch.cat([row[term] for row in rows]).mean()
+                   for term, weight in weights.items())
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
 def require_same_tensors(what, state, stored, optional=()):
     """Every stored tensor is one of the state with its value, and none is missing.
 

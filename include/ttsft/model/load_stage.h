@@ -15,6 +15,9 @@ ModelContext make_context(const RunConfig& config);
 // DataError when the folder of a kBase or kFull checkpoint is none of this model's.
 void require_release(const ModelAdapter& adapter, const CheckpointRef& checkpoint);
 
+// UsageError when the model has no stage of the name in train.stage.
+void require_stage(const RunConfig& config, const ModelInfo& info);
+
 struct LoadedStage {
   std::unique_ptr<Stage> stage;
   std::optional<LoraSet> lora;  // of a kAdapter checkpoint, on the stage's module, not merged

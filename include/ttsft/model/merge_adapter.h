@@ -21,6 +21,10 @@ std::filesystem::path base_folder(const RunConfig& run, const CheckpointRef& che
 std::vector<std::string> merge_adapter(torch::nn::Module& module, const CheckpointRef& checkpoint,
                                        double lora_scale, torch::Device device);
 
+// All weights of a module by name, those in `masters` in their place: what a full checkpoint holds.
+std::map<std::string, torch::Tensor> full_weights(
+    torch::nn::Module& module, const std::map<std::string, torch::Tensor>& masters);
+
 // The changed weights of a module after merge_adapter, by name, on the CPU: what an export writes.
 std::map<std::string, torch::Tensor> merged_weights(torch::nn::Module& module,
                                                     const CheckpointRef& checkpoint,

@@ -17,9 +17,10 @@ namespace ttsft {
 struct PrepItem {
   const Utterance* utterance = nullptr;
   Audio audio;  // mono, the file's own rate; empty when the row needs none; released after load()
-  std::vector<float> wave;     // load() leaves here what encode() wants (at the encoder's rate)
-  nlohmann::ordered_json row;  // encode(): the row of the prepared set
-  double seconds = 0;          // of audio
+  std::vector<float> wave;        // load() leaves here what encode() wants (at the encoder's rate)
+  std::vector<int64_t> text_ids;  // load() may leave the text's ids for encode()
+  nlohmann::ordered_json row;     // encode(): the row of the prepared set
+  double seconds = 0;             // of audio
   std::string refused;  // set by load() or encode(): why this row cannot be used; the run goes on
                         // without it
 };

@@ -10,6 +10,7 @@
 #include "models/chatterbox/voice_encoder.h"
 #include "models/chatterbox/weights.h"
 #include "tests/models/chatterbox/chatterbox_fixture.h"
+#include "tests/support/fixture_names.h"
 #include "ttsft/codec/campplus.h"
 #include "ttsft/codec/s3_tokenizer.h"
 #include "ttsft/model/fixture.h"
@@ -17,19 +18,8 @@
 namespace ttsft::chatterbox::test {
 namespace {
 
-// Numbers of layers differ between sizes; what they are called does not.
-std::string without_numbers(std::string name) {
-  for (char& c : name)
-    if (c >= '0' && c <= '9') c = '#';
-  for (size_t at; (at = name.find("##")) != std::string::npos;) name.erase(at, 1);
-  return name;
-}
-
-const FixtureFile& file_of(const std::vector<FixtureFile>& files, const std::string& path) {
-  for (const FixtureFile& file : files)
-    if (file.path == path) return file;
-  throw std::logic_error("no " + path);
-}
+using ttsft::test::file_of;
+using ttsft::test::without_numbers;
 
 // Millions of values under a prefix, without the statistics of batch normalisation.
 double millions(const FixtureFile& file, const std::string& prefix = "") {

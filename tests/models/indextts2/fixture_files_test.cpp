@@ -8,6 +8,7 @@
 #include "models/indextts2/fixture_text.h"
 #include "models/indextts2/w2v_bert.h"
 #include "tests/models/indextts2/gpt_fixture.h"
+#include "tests/support/fixture_names.h"
 #include "tests/support/temporary_folder.h"
 #include "ttsft/io/torch_file.h"
 #include "ttsft/model/fixture.h"
@@ -16,21 +17,8 @@
 namespace ttsft::indextts2::test {
 namespace {
 
-// Numbers of layers differ between sizes; what they are called does not.
-std::string without_numbers(std::string name) {
-  for (char& c : name) {
-    if (c >= '0' && c <= '9') c = '#';
-    if (c == '/') c = '.';
-  }
-  for (size_t at; (at = name.find("##")) != std::string::npos;) name.erase(at, 1);
-  return name;
-}
-
-const FixtureFile& file_of(const std::vector<FixtureFile>& files, const std::string& path) {
-  for (const FixtureFile& file : files)
-    if (file.path == path) return file;
-  throw std::logic_error("no " + path);
-}
+using ttsft::test::file_of;
+using ttsft::test::without_numbers;
 
 TEST(FixtureFiles, NamesAreUpstreams) {
   const auto files = fixture_files(FixtureSize::kTiny);

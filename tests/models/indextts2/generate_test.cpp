@@ -96,7 +96,7 @@ TEST_F(GenerateTest, TrainingsPositionsAreThoseOfTheLoss) {
   const SpeechBatch batch = objective.collate(std::span(&row, 1));
   const torch::Tensor hidden = model_->gpt(objective.embed(model_, batch))[0];
   const torch::Tensor wanted =
-      model_->mel_head(model_->norm(hidden.index_select(0, batch.mel_from)));
+      model_->mel_head(model_->norm(hidden.index_select(0, batch.mel.label_position)));
   GenerateOptions options = options_of("greedy");
   options.positions = MelPositions::kTraining;
   generator_.begin({prompt}, {1}, options);

@@ -107,19 +107,19 @@ TEST_F(ObjectiveTest, LaysOutRowsWithoutHoles) {
             std::ssize(samples_[1].codes) + 1 + std::ssize(samples_[3].codes) + 1);
   // All places of row 0 are used once, one after the other; what follows is padding.
   const torch::Tensor places =
-      std::get<0>(torch::cat({batch.prefix_at, batch.text_at, batch.mel_at}).sort());
+      std::get<0>(torch::cat({batch.prefix_at, batch.text.position, batch.mel.position}).sort());
   const torch::Tensor wanted = torch::cat(
       {torch::arange(samples_[1].length), torch::arange(longest, longest + samples_[3].length)});
   expect_equal(places, wanted);
   // The state that predicts the first code is the start token's, behind the text's stop token.
   const int64_t start = config.prefix() + std::ssize(samples_[1].text) + 2;
-  EXPECT_EQ(batch.mel_from[0].item<int64_t>(), start);
-  EXPECT_EQ(batch.mel_label[0].item<int64_t>(), samples_[1].codes[0]);
-  EXPECT_EQ(batch.text_label[0].item<int64_t>(), samples_[1].text[0]);
+  EXPECT_EQ(batch.mel.label_position[0].item<int64_t>(), start);
+  EXPECT_EQ(batch.mel.label[0].item<int64_t>(), samples_[1].codes[0]);
+  EXPECT_EQ(batch.text.label[0].item<int64_t>(), samples_[1].text[0]);
   const int64_t last = std::ssize(samples_[1].codes);
-  EXPECT_EQ(batch.mel_label[last].item<int64_t>(), config.stop_mel_token);
-  EXPECT_EQ(batch.mel_row[last].item<int64_t>(), 0);
-  EXPECT_EQ(batch.mel_row[last + 1].item<int64_t>(), 1);
+  EXPECT_EQ(batch.mel.label[last].item<int64_t>(), config.stop_mel_token);
+  EXPECT_EQ(batch.mel.label_row[last].item<int64_t>(), 0);
+  EXPECT_EQ(batch.mel.label_row[last + 1].item<int64_t>(), 1);
 }
 
 TEST_F(ObjectiveTest, ZeroPaddingChangesNothingAndGetsNoGradient) {

@@ -30,7 +30,7 @@ with contextlib.redirect_stdout(sys.stderr):
     from chatterbox.models.t3.modules.cond_enc import T3Cond
     from chatterbox.tts import ChatterboxTTS, punc_norm
 
-from upstream.compare import require_same_tensors
+from upstream.compare import adamw_steps, require_same_tensors, summed
 
 RATE = 16000
 SELF_PROMPT = 3 * RATE  # samples of a clip that tell its own voice
@@ -103,22 +103,13 @@ class Upstream:
     @torch.no_grad()
     def losses(self, clip, condition):
         """{term: (summed cross entropy, labels)} of a clip."""
-        return {term: (values.sum().item(), len(values))
-                for term, values in self.cross_entropies(clip, condition).items()}
+        return summed(self.cross_entropies(clip, condition))
 
     def train(self, clips, steps, learning_rate):
         """Steps of AdamW on all clips, each told its own voice; the loss before each."""
-        parameters, losses = list(self.t3.parameters()), []
-        optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.01)
-        for _ in range(steps):
-            values = [self.cross_entropies(clip, self.condition_of(clip)) for clip in clips]
-            loss = sum(torch.cat([row[term] for row in values]).mean() for term in WEIGHTS)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            losses.append(loss.item())
-        return losses
+        def cross_entropies():
+            return [self.cross_entropies(clip, self.condition_of(clip)) for clip in clips]
+        return adamw_steps(self.t3.parameters(), cross_entropies, WEIGHTS, steps, learning_rate)
 
     # Generation.
 

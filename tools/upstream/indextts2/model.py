@@ -17,7 +17,7 @@ import transformers
 from omegaconf import OmegaConf
 from safetensors.torch import load_model
 
-from upstream.compare import require_same_tensors
+from upstream.compare import adamw_steps, require_same_tensors, summed
 
 warnings.filterwarnings("ignore")
 logging.disable(logging.WARNING)
@@ -110,23 +110,13 @@ class Upstream:
     @torch.no_grad()
     def losses(self, pair):
         """{term: (summed cross entropy, labels)} of a pair."""
-        return {term: (values.sum().item(), len(values))
-                for term, values in self.cross_entropies(pair).items()}
+        return summed(self.cross_entropies(pair))
 
     def train(self, pairs, steps, learning_rate):
         """Steps of AdamW on all pairs; the loss before each."""
-        parameters, losses = list(self.gpt.parameters()), []
-        optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.01)
-        for _ in range(steps):
-            values = [self.cross_entropies(pair) for pair in pairs]
-            loss = sum(weight * torch.cat([row[term] for row in values]).mean()
-                       for term, weight in WEIGHTS.items())
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            losses.append(loss.item())
-        return losses
+        return adamw_steps(self.gpt.parameters(),
+                           lambda: [self.cross_entropies(pair) for pair in pairs],
+                           WEIGHTS, steps, learning_rate)
 
 
 class Encoders:

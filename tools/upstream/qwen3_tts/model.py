@@ -12,7 +12,7 @@ import transformers
 from safetensors.torch import load_file
 
 from upstream.adapters import Adapter
-from upstream.compare import require_same_tensors
+from upstream.compare import adamw_steps, require_same_tensors, summed
 
 with contextlib.redirect_stdout(sys.stderr):  # it prints advice about flash-attn
     from qwen_tts import Qwen3TTSModel
@@ -93,23 +93,13 @@ class Upstream:
     @torch.no_grad()
     def losses(self, row, speaker):
         """{term: (summed cross entropy, labels)} of one prepared row."""
-        return {term: (values.sum().item(), len(values))
-                for term, values in self.cross_entropies(row, speaker).items()}
+        return summed(self.cross_entropies(row, speaker))
 
     def train(self, rows, steps, learning_rate):
         """Steps of AdamW, as upstream sets it up, on all rows; the loss before each."""
-        parameters, losses = list(self.talker.parameters()), []
-        optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.01)
-        for _ in range(steps):
-            values = [self.cross_entropies(row, vector) for row, vector in rows]
-            loss = sum(weight * torch.cat([row[term] for row in values]).mean()
-                       for term, weight in WEIGHTS.items())
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            losses.append(loss.item())
-        return losses
+        return adamw_steps(self.talker.parameters(),
+                           lambda: [self.cross_entropies(row, vector) for row, vector in rows],
+                           WEIGHTS, steps, learning_rate)
 
     def greedy(self, text, speaker, frames):
         """generate_custom_voice without sampling: codes [frames, groups] and the wave."""
