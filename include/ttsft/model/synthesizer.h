@@ -3,12 +3,12 @@
 
 #include <torch/torch.h>
 
-#include <map>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "ttsft/audio/audio.h"
+#include "ttsft/model/acoustic.h"
 
 namespace ttsft {
 
@@ -22,9 +22,6 @@ struct DecodeOptions {
   bool greedy = false;  // argmax after penalties and suppressions, sub-models too
   int64_t max_frames = 2048;
 };
-
-// Recorded random tensors that replace our own draws, by name; the adapter checks shapes.
-using Noise = std::map<std::string, torch::Tensor>;
 
 class Synthesizer {
  public:
