@@ -4,6 +4,7 @@
 #include <numbers>
 
 #include "ttsft/core/error.h"
+#include "ttsft/nn/rng.h"
 
 namespace ttsft::chatterbox {
 
@@ -17,11 +18,23 @@ torch::Tensor fade_in(torch::Device device) {
   return torch::cat({torch::zeros({kFadePart}), rise}).to(device);
 }
 
+AcousticNoise recorded(const Noise& noise) {
+  const auto take = [&noise](const char* name) {
+    const auto found = noise.find(name);
+    if (found == noise.end())
+      throw DataError(std::string("tensor ") + name + " is missing", "--noise",
+                      "it holds z, phase and source_noise");
+    return found->second;
+  };
+  return {take("z"), take("phase"), take("source_noise")};
+}
+
 }  // namespace
 
 Acoustic::Acoustic(const std::shared_ptr<const TensorFile>& s3gen, int64_t heads, int64_t head_dim,
-                   torch::Device device)
+                   Reference reference, torch::Device device)
     : device_(device),
+      reference_(std::move(reference)),
       flow_(s3gen, heads, head_dim, device),
       hift_(load_hift(s3gen, "mel2wav.", device)),
       fade_(fade_in(device)) {
@@ -32,15 +45,14 @@ Acoustic::Acoustic(const std::shared_ptr<const TensorFile>& s3gen, int64_t heads
   }
 }
 
-Acoustic::Lengths Acoustic::lengths(const Reference& reference, int64_t codes) const {
-  const int64_t frames = flow_.options().encoder.factor * (reference.prompt_token.numel() + codes);
-  const int64_t spoken = frames - reference.prompt_feat.size(0);
+Acoustic::Lengths Acoustic::lengths(int64_t codes) const {
+  const int64_t frames = flow_.options().encoder.factor * (reference_.prompt_token.numel() + codes);
+  const int64_t spoken = frames - reference_.prompt_feat.size(0);
   return {frames, spoken * hift_->options().samples_per_frame()};
 }
 
-AcousticNoise Acoustic::draw(torch::Generator& generator, const Reference& reference,
-                             int64_t codes) const {
-  const Lengths length = lengths(reference, codes);
+AcousticNoise Acoustic::draw(torch::Generator& generator, int64_t codes) const {
+  const Lengths length = lengths(codes);
   const int64_t harmonics = hift_->options().harmonics;
   const auto normal = [&](std::vector<int64_t> shape) {
     return torch::randn(shape, generator, torch::TensorOptions().device(generator.device()));
@@ -55,20 +67,26 @@ AcousticNoise Acoustic::draw(torch::Generator& generator, const Reference& refer
   return noise;
 }
 
-void Acoustic::check(const AcousticInput& input) const {
+AcousticNoise Acoustic::noise_for(const AcousticRow& row) const {
+  if (row.noise) return recorded(*row.noise);
+  torch::Generator generator = make_generator(device_, derive_seed(row.seed, "acoustic"));
+  return draw(generator, row.codes.size(0));
+}
+
+void Acoustic::check(const torch::Tensor& codes, const AcousticNoise& noise) const {
   const auto fail = [](const std::string& name, const torch::Tensor& given,
                        const std::string& wanted) {
     throw DataError(name + " has the shape " + shape_text(given.sizes().vec()) + " instead of " +
                     wanted);
   };
-  if (input.codes.dim() != 1 || input.codes.numel() == 0) fail("codes", input.codes, "[codes]");
-  const Reference& reference = input.reference;
+  if (codes.dim() != 1) fail("codes", codes, "[codes]");
+  const Reference& reference = reference_;
   if (reference.prompt_token.dim() != 1) fail("prompt_token", reference.prompt_token, "[codes]");
   if (reference.prompt_feat.dim() != 2) {
     fail("prompt_feat", reference.prompt_feat,
          "[frames, " + std::to_string(flow_.options().unet.mels) + "]");
   }
-  const Lengths length = lengths(reference, input.codes.numel());
+  const Lengths length = lengths(codes.numel());
   if (length.samples <= 0) {
     throw DataError("the reference has " + std::to_string(reference.prompt_feat.size(0)) +
                         " mel frames for " + std::to_string(reference.prompt_token.numel()) +
@@ -79,38 +97,39 @@ void Acoustic::check(const AcousticInput& input) const {
   const auto expect = [&](const char* name, const torch::Tensor& given, const Shape& wanted) {
     if (given.sizes() != wanted) fail(std::string("noise ") + name, given, shape_text(wanted));
   };
-  expect("z", input.noise.z, {1, flow_.options().unet.mels, length.frames});
-  expect("phase", input.noise.phase, {1, harmonics, 1});
-  expect("source_noise", input.noise.source_noise, {1, harmonics, length.samples});
+  expect("z", noise.z, {1, flow_.options().unet.mels, length.frames});
+  expect("phase", noise.phase, {1, harmonics, 1});
+  expect("source_noise", noise.source_noise, {1, harmonics, length.samples});
 }
 
-std::vector<torch::Tensor> Acoustic::waves(std::span<const AcousticInput> inputs) {
-  c10::InferenceMode inference_mode;
-  std::vector<FlowInput> rows;
-  for (const AcousticInput& input : inputs) {
-    check(input);
-    const torch::Tensor prompt = input.reference.prompt_token.to(torch::kCPU, torch::kInt64);
-    rows.push_back({torch::cat({prompt, input.codes.to(torch::kCPU, torch::kInt64)}),
-                    input.reference.prompt_feat, input.reference.embedding, input.noise.z});
+std::vector<torch::Tensor> Acoustic::decode(std::span<const AcousticRow> rows) {
+  c10::InferenceMode inference;
+  const torch::Tensor prompt = reference_.prompt_token.to(torch::kCPU, torch::kInt64);
+  std::vector<FlowInput> spoken;  // rows that say something
+  std::vector<AcousticNoise> noise;
+  for (const AcousticRow& row : rows) {
+    if (row.codes.numel() == 0) continue;
+    noise.push_back(noise_for(row));
+    check(row.codes, noise.back());
+    spoken.push_back({torch::cat({prompt, row.codes.to(torch::kCPU, torch::kInt64)}),
+                      reference_.prompt_feat, reference_.embedding, noise.back().z});
   }
-  const std::vector<torch::Tensor> mels = flow_.inference(rows);
-  std::vector<torch::Tensor> results;
-  for (size_t i = 0; i < mels.size(); ++i) {
-    const AcousticNoise& noise = inputs[i].noise;
-    torch::Tensor wave =
-        hift_(mels[i].unsqueeze(0), HiftNoise{noise.phase.to(device_, torch::kFloat32),
-                                              noise.source_noise.to(device_, torch::kFloat32)})[0];
+  const std::vector<torch::Tensor> mels = flow_.inference(spoken);
+  std::vector<torch::Tensor> waves;
+  size_t next = 0;
+  for (const AcousticRow& row : rows) {
+    if (row.codes.numel() == 0) {
+      waves.push_back(torch::empty({0}));
+      continue;
+    }
+    const HiftNoise source{noise[next].phase.to(device_, torch::kFloat32),
+                           noise[next].source_noise.to(device_, torch::kFloat32)};
+    torch::Tensor wave = hift_(mels[next++].unsqueeze(0), source)[0];
     const int64_t faded = std::min(fade_.size(0), wave.size(0));
     wave.narrow(0, 0, faded).mul_(fade_.narrow(0, 0, faded));
-    results.push_back(wave);
+    waves.push_back(wave.to(torch::kCPU, torch::kFloat32).contiguous());
   }
-  return results;
-}
-
-torch::Tensor Acoustic::wave(const torch::Tensor& codes, const Reference& reference,
-                             const AcousticNoise& noise) {
-  const AcousticInput input{codes, reference, noise};
-  return waves(std::span(&input, 1)).front();
+  return waves;
 }
 
 }  // namespace ttsft::chatterbox

@@ -5,11 +5,11 @@
 #include <torch/torch.h>
 
 #include <memory>
-#include <span>
 #include <vector>
 
 #include "models/chatterbox/flow.h"
 #include "ttsft/codec/hift.h"
+#include "ttsft/model/acoustic.h"
 
 namespace ttsft::chatterbox {
 
@@ -28,38 +28,30 @@ struct AcousticNoise {
   torch::Tensor source_noise;  // [1, harmonics, samples], standard normal
 };
 
-struct AcousticInput {
-  torch::Tensor codes;  // [n] int64, n >= 1, each below the size of the table
-  Reference reference;
-  AcousticNoise noise;
-};
-
-class Acoustic {
+class Acoustic : public AcousticDecoder {
  public:
   // heads and head_dim of the flow's U-Net; everything else follows from the file. float32.
   Acoustic(const std::shared_ptr<const TensorFile>& s3gen, int64_t heads, int64_t head_dim,
-           torch::Device device);
+           Reference reference, torch::Device device);
+
+  int sample_rate() const override { return static_cast<int>(hift_->options().sample_rate); }
+  // row.codes [n]; noise by the names of AcousticNoise. Waves are faded in. DataError also for a
+  // reference that does not fit.
+  std::vector<torch::Tensor> decode(std::span<const AcousticRow> rows) override;
 
   // In upstream's order and amount: z, phase, source noise, and one more that nobody uses.
-  AcousticNoise draw(torch::Generator& generator, const Reference& reference, int64_t codes) const;
-
-  // [samples], faded in. DataError: no codes or codes outside the table, a reference that does not
-  // fit, noise of a wrong shape.
-  torch::Tensor wave(const torch::Tensor& codes, const Reference& reference,
-                     const AcousticNoise& noise);
-  // Several, of any lengths: the flow runs once for all of them. Each comes out as it would alone.
-  std::vector<torch::Tensor> waves(std::span<const AcousticInput> inputs);
-
-  int64_t codes() const { return flow_.options().codes; }
+  AcousticNoise draw(torch::Generator& generator, int64_t codes) const;
 
  private:
   struct Lengths {
     int64_t frames = 0, samples = 0;
   };
-  Lengths lengths(const Reference& reference, int64_t codes) const;
-  void check(const AcousticInput& input) const;
+  Lengths lengths(int64_t codes) const;
+  AcousticNoise noise_for(const AcousticRow& row) const;
+  void check(const torch::Tensor& codes, const AcousticNoise& noise) const;
 
   torch::Device device_;
+  Reference reference_;
   Flow flow_;
   Hift hift_{nullptr};
   torch::Tensor fade_;  // [960]: 20 ms of silence, 20 ms to full loudness

@@ -4,25 +4,12 @@
 #include "ttsft/core/error.h"
 #include "ttsft/model/merge_adapter.h"
 #include "ttsft/model/text_checks.h"
-#include "ttsft/nn/rng.h"
 #include "ttsft/text/split.h"
 
 namespace ttsft::chatterbox {
 namespace {
 
 namespace fs = std::filesystem;
-
-// The recorded draws that `--noise` gave.
-AcousticNoise replayed(const Noise& noise) {
-  const auto take = [&noise](const char* name) {
-    const auto found = noise.find(name);
-    if (found == noise.end())
-      throw DataError(std::string("tensor ") + name + " is missing", "--noise",
-                      "it holds z, phase and source_noise");
-    return found->second;
-  };
-  return {take("z"), take("phase"), take("source_noise")};
-}
 
 }  // namespace
 
@@ -52,7 +39,7 @@ SpeechSynthesizer::SpeechSynthesizer(const ModelContext& context, const Checkpoi
   c10::InferenceMode inference;
   voice_ = resolve_voice(context, checkpoint, config_);
   acoustic_ = std::make_unique<Acoustic>(open_weights(base_, "s3gen"), config_.decoder_heads,
-                                         config_.decoder_head_dim, device_);
+                                         config_.decoder_head_dim, voice_.gen, device_);
 }
 
 std::vector<std::string> SpeechSynthesizer::segments(const std::string& text) const {
@@ -100,30 +87,19 @@ void SpeechSynthesizer::step() {
 
 std::vector<Audio> SpeechSynthesizer::decode(const std::vector<torch::Tensor>& codes,
                                              bool after_prompt, const Noise& noise) {
-  c10::InferenceMode inference;
-  std::vector<AcousticInput> rows;  // of those that said something
+  std::vector<AcousticRow> rows;
   for (size_t i = 0; i < codes.size(); ++i) {
-    if (codes[i].numel() == 0) continue;
-    AcousticNoise draws;
-    if (noise.empty()) {
-      const uint64_t seed = after_prompt ? seeds_.at(i) : static_cast<uint64_t>(run_.seed);
-      torch::Generator generator = make_generator(device_, derive_seed(seed, "acoustic"));
-      draws = acoustic_->draw(generator, voice_.gen, codes[i].size(0));
-    } else {
-      draws = replayed(noise);
-    }
-    rows.push_back({codes[i].to(device_, torch::kInt64), voice_.gen, draws});
+    rows.emplace_back();
+    rows.back().codes = codes[i];
+    rows.back().seed = after_prompt ? seeds_.at(i) : static_cast<uint64_t>(run_.seed);
+    if (!noise.empty()) rows.back().noise = &noise;
   }
-  const std::vector<torch::Tensor> spoken = acoustic_->waves(rows);
-  std::vector<Audio> waves;
-  size_t next = 0;
-  for (const torch::Tensor& row : codes) {
-    waves.push_back({{}, kOutputRate});
-    if (row.numel() == 0) continue;
-    const torch::Tensor wave = spoken[next++].to(torch::kCPU, torch::kFloat32).contiguous();
-    waves.back().samples.assign(wave.data_ptr<float>(), wave.data_ptr<float>() + wave.numel());
+  std::vector<Audio> audio;
+  for (const torch::Tensor& wave : acoustic_->decode(rows)) {
+    audio.push_back({{}, acoustic_->sample_rate()});
+    audio.back().samples.assign(wave.data_ptr<float>(), wave.data_ptr<float>() + wave.numel());
   }
-  return waves;
+  return audio;
 }
 
 }  // namespace ttsft::chatterbox

@@ -5,29 +5,15 @@
 #include "ttsft/io/torch_file.h"
 #include "ttsft/model/merge_adapter.h"
 #include "ttsft/model/text_checks.h"
-#include "ttsft/nn/rng.h"
 
 namespace ttsft::indextts2 {
 namespace {
-
-namespace fs = std::filesystem;
 
 // A complete checkpoint speaks with its own tokenizer, extended or not.
 TextOptions text_options(const Config& config, const Options& options) {
   TextOptions text = options.text();
   text.tokenizer = config.bpe_model.lexically_relative(config.folder);
   return text;
-}
-
-BigVgan read_vocoder(const Config& config, torch::Device device) {
-  const fs::path folder = locate(config, Auxiliary::kBigVgan);
-  const BigVganOptions options = read_bigvgan_options(folder / "config.json");
-  const MelConfig& mel = config.s2mel.mel;
-  if (options.mels != mel.n_mels || options.sample_rate != mel.sample_rate ||
-      options.samples_per_frame() != mel.hop_length)
-    throw DataError("the vocoder is made for another mel than S2Mel's",
-                    (folder / "config.json").string(), "take huggingface.co/" + config.vocoder);
-  return load_bigvgan(open_tensor_file(folder / "bigvgan_generator.pt"), options, device);
 }
 
 }  // namespace
@@ -45,12 +31,12 @@ SpeechSynthesizer::SpeechSynthesizer(const ModelContext& context, const Checkpoi
   if (run_.data.reference.empty())
     throw UsageError("no voice", "data.reference", "name a recording of it, 3 to 8 s are best");
   c10::InferenceMode inference;
-  codec_ = load_repcodec(open_tensor_file(locate(config_, Auxiliary::kSemanticCodec)),
-                         config_.semantic_codec, device_);
-  s2mel_.emplace(config_, device_);
-  vocoder_ = read_vocoder(config_, device_);
+  RepCodec codec = load_repcodec(open_tensor_file(locate(config_, Auxiliary::kSemanticCodec)),
+                                 config_.semantic_codec, device_);
+  S2Mel s2mel(config_, device_);
   voice_ = make_voice(config_, options_, run_.data.reference, static_cast<uint64_t>(run_.seed),
-                      codec_, *s2mel_, device_);
+                      codec, s2mel, device_);
+  acoustic_ = std::make_unique<Acoustic>(config_, options_, codec, s2mel, voice_.mel, device_);
 }
 
 std::vector<std::string> SpeechSynthesizer::segments(const std::string& text) const {
@@ -111,69 +97,25 @@ std::vector<torch::Tensor> SpeechSynthesizer::codes() {
   return generator_->codes();
 }
 
-torch::Tensor SpeechSynthesizer::noise_for(const Noise& given, uint64_t seed,
-                                           int64_t frames) const {
-  const int64_t mels = config_.s2mel.in_channels;
-  if (given.empty()) {
-    torch::Generator generator = make_generator(device_, derive_seed(seed, "flow"));
-    return torch::randn({mels, frames}, generator, torch::TensorOptions().device(device_));
-  }
-  const auto found = given.find("noise");
-  if (found == given.end())
-    throw DataError("tensor noise is missing", "--noise", "it holds noise [mels, frames]");
-  if (found->second.sizes() != torch::IntArrayRef{mels, frames})
-    throw DataError("noise is " + shape_text(found->second.sizes().vec()) + ", prompt and target " +
-                        "need " + shape_text({mels, frames}),
-                    "--noise");
-  return found->second.to(device_);
-}
-
-Audio SpeechSynthesizer::speak(const torch::Tensor& codes, const torch::Tensor& latents,
-                               const Noise& noise, uint64_t seed) {
-  torch::Tensor vectors = codec_->vq2emb(codes);  // [n, hidden]
-  if (latents.defined()) vectors = vectors + s2mel_->from_latents(latents.to(torch::kFloat32));
-  const int64_t frames = std::max<int64_t>(1, mel_frames(codes.size(0), options_.duration_factor));
-  const torch::Tensor condition = s2mel_->regulate(vectors, frames);
-  const torch::Tensor mel =
-      s2mel_->mel(voice_.mel, condition, noise_for(noise, seed, voice_.mel.mel.size(1) + frames),
-                  {options_.diffusion_steps, options_.cfg_rate});
-  const torch::Tensor wave =
-      vocoder_(mel.unsqueeze(0))[0].to(torch::kCPU, torch::kFloat32).contiguous();
-  Audio audio{{}, static_cast<int>(vocoder_->options().sample_rate)};
-  audio.samples.assign(wave.data_ptr<float>(), wave.data_ptr<float>() + wave.numel());
-  return audio;
-}
-
 std::vector<Audio> SpeechSynthesizer::decode(const std::vector<torch::Tensor>& codes,
                                              bool after_prompt, const Noise& noise) {
   c10::InferenceMode inference;
-  std::vector<torch::Tensor> rows;
-  for (const torch::Tensor& given : codes) {
-    const bool column = given.dim() == 2 && given.size(1) == 1;
-    if (given.dim() != 1 && !column)
-      throw DataError("codes are " + shape_text(given.sizes().vec()) + ", IndexTTS2 has one " +
-                          "codebook: [frames]",
-                      "--codes-in");
-    rows.push_back(given.flatten().to(device_, torch::kInt64));
-    const torch::Tensor& row = rows.back();
-    if (row.numel() > 0 && (row.min().item<int64_t>() < 0 ||
-                            row.max().item<int64_t>() >= config_.semantic_codec.codebook_size))
-      throw DataError(
-          "a code is outside 0.." + std::to_string(config_.semantic_codec.codebook_size - 1),
-          "--codes-in");
+  std::vector<torch::Tensor> states(codes.size());
+  if (after_prompt) states = code_latents(model_, config_.gpt, prompts_, codes);
+  std::vector<AcousticRow> rows;
+  for (size_t i = 0; i < codes.size(); ++i) {
+    rows.emplace_back();
+    rows.back().codes = codes[i];
+    rows.back().states = states[i];
+    rows.back().seed = after_prompt ? seeds_.at(i) : static_cast<uint64_t>(run_.seed);
+    if (!noise.empty()) rows.back().noise = &noise;
   }
-  std::vector<torch::Tensor> latents(rows.size());
-  if (after_prompt) latents = code_latents(model_, config_.gpt, prompts_, rows);
-  std::vector<Audio> waves;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    if (rows[i].numel() == 0) {
-      waves.push_back({{}, static_cast<int>(vocoder_->options().sample_rate)});
-      continue;
-    }
-    const uint64_t seed = after_prompt ? seeds_.at(i) : static_cast<uint64_t>(run_.seed);
-    waves.push_back(speak(rows[i], latents[i], noise, seed));
+  std::vector<Audio> audio;
+  for (const torch::Tensor& wave : acoustic_->decode(rows)) {
+    audio.push_back({{}, acoustic_->sample_rate()});
+    audio.back().samples.assign(wave.data_ptr<float>(), wave.data_ptr<float>() + wave.numel());
   }
-  return waves;
+  return audio;
 }
 
 }  // namespace ttsft::indextts2

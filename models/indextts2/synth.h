@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "models/indextts2/acoustic.h"
 #include "models/indextts2/generate.h"
 #include "models/indextts2/options.h"
 #include "models/indextts2/voice.h"
-#include "ttsft/codec/bigvgan.h"
 #include "ttsft/model/adapter.h"
 
 namespace ttsft::indextts2 {
@@ -33,10 +33,6 @@ class SpeechSynthesizer : public Synthesizer {
   const Voice& voice() const { return voice_; }  // for the parity tests
 
  private:
-  torch::Tensor noise_for(const Noise& given, uint64_t seed, int64_t frames) const;
-  Audio speak(const torch::Tensor& codes, const torch::Tensor& latents, const Noise& noise,
-              uint64_t seed);
-
   const RunConfig& run_;
   const Options& options_;
   CheckpointRef checkpoint_;
@@ -45,10 +41,8 @@ class SpeechSynthesizer : public Synthesizer {
   torch::Dtype dtype_;
   Config config_;  // of the complete checkpoint
   TextFrontend text_;
-  RepCodec codec_{nullptr};
-  std::optional<S2Mel> s2mel_;
-  BigVgan vocoder_{nullptr};
   Voice voice_;
+  std::unique_ptr<Acoustic> acoustic_;
   UnifiedVoice model_{nullptr};
   std::unique_ptr<CodeGenerator> generator_;
   // Ids of the segments that segments() made: the words of one do not always give them back.

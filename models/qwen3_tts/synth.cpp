@@ -44,7 +44,7 @@ SpeechSynthesizer::SpeechSynthesizer(const ModelContext& context, const Checkpoi
   config_ = with_voices(config_, voices_);
   codec_weights_ =
       std::make_shared<SafetensorsReader>(SafetensorsReader::open(base_ / "speech_tokenizer"));
-  decoder_ = load_codec_decoder(codec_weights_, config_.codec, device_);
+  acoustic_ = std::make_unique<Acoustic>(codec_weights_, config_.codec, device_);
   weights_ = std::make_shared<SafetensorsReader>(SafetensorsReader::open(base_));
 }
 
@@ -201,37 +201,19 @@ void SpeechSynthesizer::step() {
 
 std::vector<Audio> SpeechSynthesizer::decode(const std::vector<torch::Tensor>& codes,
                                              bool after_prompt, const Noise& noise) {
-  if (!noise.empty())
-    throw DataError("Qwen3-TTS's decoder draws no noise", "--noise", "leave it out");
-  c10::InferenceMode inference;
-  const int rate = static_cast<int>(config_.codec.output_sample_rate);
-  std::vector<Audio> waves;
-  std::vector<torch::Tensor> sequences;
-  const bool in_context = after_prompt && parts_.reference_codes.defined();
+  std::vector<AcousticRow> rows;
   for (const torch::Tensor& row : codes) {
-    const torch::Tensor own = row.to(device_, torch::kInt64);
-    sequences.push_back(in_context ? torch::cat({parts_.reference_codes.to(device_), own}) : own);
+    rows.emplace_back();
+    rows.back().codes = row;
+    if (after_prompt) rows.back().lead = parts_.reference_codes;
+    if (!noise.empty()) rows.back().noise = &noise;
   }
-  std::vector<torch::Tensor> audible;  // rows that ended at once have no wave
-  for (size_t i = 0; i < codes.size(); ++i)
-    if (codes[i].numel() > 0) audible.push_back(sequences[i]);
-  const std::vector<torch::Tensor> decoded = audible.empty() ? audible : decoder_->decode(audible);
-  size_t next = 0;
-  for (const torch::Tensor& row : codes) {
-    waves.push_back({{}, rate});
-    if (row.numel() == 0) continue;
-    const torch::Tensor wave = decoded[next++].to(torch::kCPU).contiguous();
-    int64_t drop = 0;
-    if (in_context) {  // in double and in this order, as upstream: it may be one sample less than
-                       // frames x 1920
-      const auto before = static_cast<double>(parts_.reference_codes.size(0));
-      drop = static_cast<int64_t>(before / (before + static_cast<double>(row.size(0))) *
-                                  static_cast<double>(wave.numel()));
-    }
-    waves.back().samples.assign(wave.data_ptr<float>() + drop,
-                                wave.data_ptr<float>() + wave.numel());
+  std::vector<Audio> audio;
+  for (const torch::Tensor& wave : acoustic_->decode(rows)) {
+    audio.push_back({{}, acoustic_->sample_rate()});
+    audio.back().samples.assign(wave.data_ptr<float>(), wave.data_ptr<float>() + wave.numel());
   }
-  return waves;
+  return audio;
 }
 
 }  // namespace ttsft::qwen3_tts

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "models/qwen3_tts/codec_decoder.h"
+#include "models/qwen3_tts/acoustic.h"
 #include "models/qwen3_tts/generate.h"
 #include "models/qwen3_tts/options.h"
 #include "models/qwen3_tts/speakers.h"
@@ -54,7 +54,7 @@ class SpeechSynthesizer : public Synthesizer {
   TextFrontend text_;
   std::shared_ptr<SafetensorsReader> weights_, codec_weights_;
   Qwen3Tts model_{nullptr};  // loaded by the first begin(): --codes-in needs the codec only
-  CodecDecoder decoder_{nullptr};
+  std::unique_ptr<Acoustic> acoustic_;
   std::unique_ptr<FrameGenerator> generator_;
   PromptParts parts_;  // all of a prompt but its text
 };

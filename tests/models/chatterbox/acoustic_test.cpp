@@ -20,26 +20,38 @@ using ::testing::HasSubstr;
 
 class AcousticTest : public ::testing::Test {
  protected:
-  AcousticTest() {
-    const auto dims = read_json_object(fixture_.path("checkpoint/ttsft_dims.json"));
-    acoustic_ = std::make_unique<Acoustic>(
-        fixture_.file("checkpoint/s3gen.safetensors"),
-        dims.at("s3gen.decoder.num_heads").get<int64_t>(),
-        dims.at("s3gen.decoder.attention_head_dim").get<int64_t>(), torch::kCPU);
-  }
+  AcousticTest() : acoustic_(make(reference())) {}
 
+  std::unique_ptr<Acoustic> make(const Reference& reference) const {
+    const auto dims = read_json_object(fixture_.path("checkpoint/ttsft_dims.json"));
+    return std::make_unique<Acoustic>(fixture_.file("checkpoint/s3gen.safetensors"),
+                                      dims.at("s3gen.decoder.num_heads").get<int64_t>(),
+                                      dims.at("s3gen.decoder.attention_head_dim").get<int64_t>(),
+                                      reference, torch::kCPU);
+  }
+  Reference reference() const {
+    return {fixture_.expected("prep", "ref.gen.prompt_token")[0],
+            fixture_.expected("prep", "ref.gen.prompt_feat")[0],
+            fixture_.expected("prep", "ref.gen.embedding")[0]};
+  }
   torch::Tensor expected(const std::string& name) const {
     return fixture_.expected("synth", name).to(torch::kFloat32);
   }
-  AcousticInput input(const std::string& name) const {
-    return {fixture_.expected("synth", name + ".codes"),
-            {fixture_.expected("prep", "ref.gen.prompt_token")[0],
-             fixture_.expected("prep", "ref.gen.prompt_feat")[0],
-             fixture_.expected("prep", "ref.gen.embedding")[0]},
-            {expected(name + ".z"), expected(name + ".phase"), expected(name + ".source_noise")}};
+  torch::Tensor codes(const std::string& name) const {
+    return fixture_.expected("synth", name + ".codes");
   }
-  torch::Tensor wave(const AcousticInput& from) {
-    return acoustic_->wave(from.codes, from.reference, from.noise);
+  Noise noise(const std::string& name) const {
+    return {{"z", expected(name + ".z")},
+            {"phase", expected(name + ".phase")},
+            {"source_noise", expected(name + ".source_noise")}};
+  }
+  static AcousticRow row(const torch::Tensor& codes, const Noise* noise, uint64_t seed = 0) {
+    return {codes, {}, {}, seed, noise};
+  }
+  torch::Tensor wave(const std::string& name) {
+    const Noise recorded = noise(name);
+    const AcousticRow one = row(codes(name), &recorded);
+    return acoustic_->decode(std::span(&one, 1)).front();
   }
 
   test::ModelFixture fixture_{"chatterbox"};
@@ -52,7 +64,7 @@ double relative_error(const torch::Tensor& actual, const torch::Tensor& expected
 
 TEST_F(AcousticTest, WaveIsUpstreams) {
   for (const std::string name : {"text", "random_codes"}) {
-    const torch::Tensor actual = wave(input(name)), given = expected(name + ".wav");
+    const torch::Tensor actual = wave(name), given = expected(name + ".wav");
     ASSERT_EQ(actual.sizes(), given.sizes()) << name;
     EXPECT_LE(relative_error(actual, given), 0.02) << name;
     EXPECT_LE((actual - given).abs().max().item<double>(), 0.02) << name;
@@ -60,25 +72,39 @@ TEST_F(AcousticTest, WaveIsUpstreams) {
 }
 
 TEST_F(AcousticTest, TheFirstTwentyMillisecondsAreSilent) {
-  const torch::Tensor actual = wave(input("random_codes"));
+  const torch::Tensor actual = wave("random_codes");
   EXPECT_EQ(actual.narrow(0, 0, 480).abs().max().item<float>(), 0);
   EXPECT_GT(actual.narrow(0, 900, 60).abs().max().item<float>(), 0);
 }
 
 TEST_F(AcousticTest, SeveralComeOutAsEachAlone) {
-  const std::vector<AcousticInput> inputs{input("random_codes"), input("text")};
-  const std::vector<torch::Tensor> waves = acoustic_->waves(inputs);
-  ASSERT_EQ(waves.size(), 2u);
-  for (size_t i = 0; i < 2; ++i) EXPECT_LE(relative_error(waves[i], wave(inputs[i])), 5e-3) << i;
+  const Noise random = noise("random_codes"), text = noise("text");
+  const AcousticRow rows[] = {row(codes("random_codes"), &random),
+                              row(torch::empty({0}, torch::kInt64), nullptr),
+                              row(codes("text"), &text)};
+  const std::vector<torch::Tensor> waves = acoustic_->decode(rows);
+  ASSERT_EQ(waves.size(), 3u);
+  EXPECT_LE(relative_error(waves[0], wave("random_codes")), 5e-3);
+  EXPECT_EQ(waves[1].numel(), 0);
+  EXPECT_LE(relative_error(waves[2], wave("text")), 5e-3);
+}
+
+TEST_F(AcousticTest, TheSeedOfARowIsItsSound) {
+  const torch::Tensor given = codes("text");
+  const AcousticRow rows[] = {row(given, nullptr, 1), row(given, nullptr, 2)};
+  const std::vector<torch::Tensor> waves = acoustic_->decode(rows);
+  const torch::Tensor alone = acoustic_->decode(std::span(rows).last(1)).front();
+  EXPECT_LE(relative_error(waves[1], alone), 5e-3);
+  EXPECT_GT(relative_error(waves[0], alone), 0.05);
 }
 
 TEST_F(AcousticTest, NoiseIsDrawnInUpstreamsOrder) {
-  const AcousticInput given = input("text");
+  const Noise given = AcousticTest::noise("text");
   torch::Generator generator = make_generator(torch::kCPU, 5);
-  const AcousticNoise noise = acoustic_->draw(generator, given.reference, given.codes.numel());
-  EXPECT_EQ(noise.z.sizes(), given.noise.z.sizes());
-  EXPECT_EQ(noise.phase.sizes(), given.noise.phase.sizes());
-  EXPECT_EQ(noise.source_noise.sizes(), given.noise.source_noise.sizes());
+  const AcousticNoise noise = acoustic_->draw(generator, codes("text").numel());
+  EXPECT_EQ(noise.z.sizes(), given.at("z").sizes());
+  EXPECT_EQ(noise.phase.sizes(), given.at("phase").sizes());
+  EXPECT_EQ(noise.source_noise.sizes(), given.at("source_noise").sizes());
   EXPECT_EQ(noise.phase[0][0][0].item<float>(), 0);
   EXPECT_LE(noise.phase.abs().max().item<double>(), std::numbers::pi);
 
@@ -91,31 +117,35 @@ TEST_F(AcousticTest, NoiseIsDrawnInUpstreamsOrder) {
 }
 
 TEST_F(AcousticTest, RefusesWrongInput) {
-  const AcousticInput good = input("text");
-  const auto refused = [&](const AcousticInput& from) {
-    return message_of<DataError>([&] { wave(from); });
+  const Noise good = noise("text");
+  const torch::Tensor spoken = codes("text");
+  const auto refused = [&](Acoustic& acoustic, const torch::Tensor& codes, const Noise& noise) {
+    const AcousticRow one = row(codes, &noise);
+    return message_of<DataError>([&] { acoustic.decode(std::span(&one, 1)); });
   };
-  AcousticInput bad = good;
-  bad.noise.z = good.noise.z.slice(-1, 1);
-  EXPECT_THAT(refused(bad),
+  Noise bad = good;
+  bad["z"] = good.at("z").slice(-1, 1);
+  EXPECT_THAT(refused(*acoustic_, spoken, bad),
               HasSubstr("noise z has the shape [1, 80, 133] instead of [1, 80, 134]"));
   bad = good;
-  bad.noise.phase = good.noise.phase.slice(1, 1);
-  EXPECT_THAT(refused(bad), HasSubstr("noise phase has the shape [1, 8, 1] instead of [1, 9, 1]"));
+  bad["phase"] = good.at("phase").slice(1, 1);
+  EXPECT_THAT(refused(*acoustic_, spoken, bad),
+              HasSubstr("noise phase has the shape [1, 8, 1] instead of [1, 9, 1]"));
   bad = good;
-  bad.noise.source_noise = good.noise.source_noise.slice(-1, 480);
-  EXPECT_THAT(refused(bad), HasSubstr("noise source_noise has the shape [1, 9, 15840] instead of "
-                                      "[1, 9, 16320]"));
+  bad["source_noise"] = good.at("source_noise").slice(-1, 480);
+  EXPECT_THAT(refused(*acoustic_, spoken, bad),
+              HasSubstr("noise source_noise has the shape [1, 9, 15840] instead of "
+                        "[1, 9, 16320]"));
   bad = good;
-  bad.codes = good.codes.clone();
-  bad.codes[0] = 6562;
-  EXPECT_THAT(refused(bad), HasSubstr("6562"));
-  bad = good;
-  bad.codes = good.codes.slice(0, 0, 0);
-  EXPECT_THAT(refused(bad), HasSubstr("codes has the shape [0]"));
-  bad = good;
-  bad.reference.prompt_feat = torch::zeros({134, 80});
-  EXPECT_THAT(refused(bad), HasSubstr("134 mel frames for 50 codes"));
+  bad.erase("phase");
+  EXPECT_THAT(refused(*acoustic_, spoken, bad), HasSubstr("tensor phase is missing: --noise"));
+  torch::Tensor outside = spoken.clone();
+  outside[0] = 6562;
+  EXPECT_THAT(refused(*acoustic_, outside, good), HasSubstr("6562"));
+  EXPECT_THAT(refused(*acoustic_, spoken.unsqueeze(1), good), HasSubstr("codes has the shape"));
+  Reference short_prompt = reference();
+  short_prompt.prompt_feat = torch::zeros({134, 80});
+  EXPECT_THAT(refused(*make(short_prompt), spoken, good), HasSubstr("134 mel frames for 50 codes"));
 }
 
 }  // namespace

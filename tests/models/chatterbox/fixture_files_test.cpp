@@ -72,7 +72,7 @@ TEST(FixtureFiles, LoadStrictly) {
   const auto s3gen = open_weights(checkpoint, "s3gen");
   load_s3_tokenizer(s3gen, "tokenizer.", config.tokenizer_heads, torch::kCPU);
   load_campplus(s3gen, "speaker_encoder.", torch::kCPU);
-  Acoustic(s3gen, config.decoder_heads, config.decoder_head_dim, torch::kCPU);
+  Acoustic(s3gen, config.decoder_heads, config.decoder_head_dim, {}, torch::kCPU);
 }
 
 }  // namespace
