@@ -86,12 +86,12 @@ class Qwen3TtsAdapter : public ModelAdapter {
   }
 
   std::unique_ptr<Synthesizer> make_synthesizer(const ModelContext& context,
-                                                const CheckpointRef& checkpoint,
+                                                const CheckpointSet& checkpoints,
                                                 double lora_scale) const override {
-    return std::make_unique<SpeechSynthesizer>(context, checkpoint, lora_scale);
+    return std::make_unique<SpeechSynthesizer>(context, checkpoints.of("lm"), lora_scale);
   }
 
-  void export_checkpoint(const ModelContext& context, const CheckpointRef& checkpoint,
+  void export_checkpoint(const ModelContext& context, const CheckpointSet& checkpoints,
                          double lora_scale, const std::filesystem::path& out) const override;
 
   std::vector<FixtureFile> fixture(FixtureSize size) const override { return fixture_files(size); }
@@ -121,9 +121,10 @@ ExportVoices export_voices(const ModelContext& context, const CheckpointRef& che
 }
 
 void Qwen3TtsAdapter::export_checkpoint(const ModelContext& context,
-                                        const CheckpointRef& checkpoint, double lora_scale,
+                                        const CheckpointSet& checkpoints, double lora_scale,
                                         const std::filesystem::path& out) const {
   c10::InferenceMode inference;
+  const CheckpointRef& checkpoint = checkpoints.of("lm");
   const std::filesystem::path base = base_folder(context.config, checkpoint);
   const Config config = read_config(base);
   const auto& options = static_cast<const Options&>(*context.config.model_options);

@@ -14,9 +14,11 @@ void add_export(CLI::App& app, Action& action) {
   ExportOptions& options = arguments->options;
   command->add_option("--out", options.out, "the folder to write")->required()->type_name("DIR");
   command
-      ->add_option("--checkpoint", options.checkpoint,
-                   "last, best, step-N or a folder; best where there is one, else last")
-      ->type_name("NAME");
+      ->add_option("--checkpoint", options.checkpoints,
+                   "base, last, best, step-N or a folder; once for each stage, as lm=best "
+                   "flow=DIR; without any best where there is one, else last")
+      ->allow_extra_args(false)
+      ->type_name("[STAGE=]NAME");
   command->add_option("--lora-scale", options.lora_scale, "strength of the adapter")
       ->type_name("X");
   command->callback([arguments, &action] {

@@ -16,9 +16,11 @@ void add_synth(CLI::App& app, Action& action) {
       ->type_name("FILE");
   command->add_option("--out", options.out, "the wav file to write")->type_name("WAV");
   command
-      ->add_option("--checkpoint", options.checkpoint,
-                   "base (the default), last, best, step-N or a folder")
-      ->type_name("NAME");
+      ->add_option("--checkpoint", options.checkpoints,
+                   "base (the default), last, best, step-N or a folder; once for each stage, "
+                   "as lm=best flow=DIR")
+      ->allow_extra_args(false)
+      ->type_name("[STAGE=]NAME");
   command->add_option("--lora-scale", options.lora_scale, "strength of the adapter; 0: the base")
       ->type_name("X");
   command->add_flag("--greedy", options.greedy,

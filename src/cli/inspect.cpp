@@ -23,8 +23,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-constexpr const char* kAdapterWeights = "adapter_model.safetensors";
-
 // {"file", "tensors", "values", "bytes", "dtypes": {"F32": tensors}}
 ordered_json weights_json(const fs::path& file, const fs::path& folder) {
   const auto reader = open_tensor_file(file);

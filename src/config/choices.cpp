@@ -106,6 +106,17 @@ std::string TargetChoice::dump() const {
 
 // --- eval.checkpoints
 
+std::pair<std::string, std::string> split_stage(const std::string& name) {
+  const size_t at = name.find('=');
+  const bool word =
+      at != std::string::npos && at > 0 &&
+      std::all_of(name.begin(), name.begin() + static_cast<std::ptrdiff_t>(at), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+      });
+  if (!word || std::filesystem::exists(name)) return {"", name};
+  return {name.substr(0, at), name.substr(at + 1)};
+}
+
 void CheckpointChoice::parse_scalar(const std::string& text) {
   parse_list({text});
 }
@@ -124,10 +135,13 @@ std::string CheckpointChoice::dump() const {
 void CheckpointChoice::resolve_paths(const std::filesystem::path& folder) {
   const Texts words = {"all", "base", "last", "best"};
   for (std::string& name : names) {
-    const bool word = std::find(words.begin(), words.end(), name) != words.end();
+    const bool whole = std::filesystem::exists(config::resolve_path(name, folder));
+    const auto [stage, plain] = whole ? std::pair(std::string(), name) : split_stage(name);
+    const bool word = std::find(words.begin(), words.end(), plain) != words.end();
     const bool step =
-        name.starts_with("step-") && name.find_first_not_of("0123456789", 5) == std::string::npos;
-    if (!word && !step) name = config::resolve_path(name, folder).string();
+        plain.starts_with("step-") && plain.find_first_not_of("0123456789", 5) == std::string::npos;
+    if (word || step || plain.empty()) continue;
+    name = (stage.empty() ? "" : stage + "=") + config::resolve_path(plain, folder).string();
   }
 }
 

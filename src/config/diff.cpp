@@ -51,6 +51,14 @@ bool below(const std::string& key, const std::string& prefix) {
 
 }  // namespace
 
+std::optional<std::string> dumped_value(const std::string& dump, const std::string& key) {
+  Flat flat;
+  flatten(config::parse_yaml(dump, "the stored run file"), "", flat);
+  const auto found = flat.values.find(key);
+  if (found == flat.values.end()) return std::nullopt;
+  return found->second;
+}
+
 std::vector<std::string> diff_runs(const std::string& old_dump, const std::string& new_dump,
                                    const std::vector<std::string>& ignore) {
   Flat before, after;

@@ -28,14 +28,16 @@ void check_out(const fs::path& out) {
   }
 }
 
-CheckpointRef choose_checkpoint(const RunConfig& config, const ExportOptions& options) {
-  if (options.checkpoint) return resolve_checkpoint(config, *options.checkpoint);
+CheckpointSet choose_checkpoints(const RunConfig& config, const ModelInfo& info,
+                                 const ExportOptions& options) {
+  if (!options.checkpoints.empty())
+    return resolve_checkpoint_set(config, info, options.checkpoints);
   if (run_checkpoints(config).empty()) {
     throw UsageError("the run has no checkpoint to export", config.run.string(),
                      "train first, or give --checkpoint");
   }
   const bool best = read_best_step(config.run) >= 0;
-  return resolve_checkpoint(config, best ? "best" : "last");
+  return resolve_checkpoint_set(config, info, {best ? "best" : "last"});
 }
 
 std::string license_line(const License& license) {
@@ -66,20 +68,21 @@ nlohmann::ordered_json run_export(const RunConfig& config, const ModelAdapter& a
   if (options.lora_scale && !std::isfinite(*options.lora_scale)) {
     throw UsageError("must be a finite number", "--lora-scale");
   }
-  const CheckpointRef checkpoint = choose_checkpoint(config, options);
-  const bool has_adapter = checkpoint.kind == CheckpointKind::kAdapter;
+  const CheckpointSet checkpoints = choose_checkpoints(config, adapter.info(), options);
+  const std::string name = checkpoints.name();
+  const bool has_adapter = checkpoints.has_adapter();
   if (options.lora_scale && !has_adapter) {
-    throw UsageError("the checkpoint " + checkpoint.name + " has no adapter to scale",
-                     "--lora-scale", "name one with --checkpoint");
+    throw UsageError("the checkpoint " + name + " has no adapter to scale", "--lora-scale",
+                     "name one with --checkpoint");
   }
   const double scale = options.lora_scale.value_or(config.synth.lora_scale);
   require_release(adapter, {"base", config.checkpoint, CheckpointKind::kBase, -1});
-  require_release(adapter, checkpoint);
-  log_info("exporting ", checkpoint.name, has_adapter ? " at scale " : "",
+  require_releases(adapter, checkpoints);
+  log_info("exporting ", name, has_adapter ? " at scale " : "",
            has_adapter ? detail::concatenate(scale) : "", " into ", options.out.string());
   log_info(license_line(adapter.info().license));
   Json result = {{"out", options.out.string()},
-                 {"checkpoint", checkpoint.name},
+                 {"checkpoint", name},
                  {"lora_scale", has_adapter ? Json(scale) : Json()},
                  {"license", adapter.info().license.weights}};
   if (options.dry_run) {
@@ -90,16 +93,14 @@ nlohmann::ordered_json run_export(const RunConfig& config, const ModelAdapter& a
   const auto start = std::chrono::steady_clock::now();
   ModelContext context = make_context(config);
   context.dtype = torch::kFloat32;  // merging and proof are about the weights, not about speed
-  const torch::Tensor reference = probe_logits(context, adapter, checkpoint, scale);
+  const Proof proof(context, adapter, checkpoints, scale);
   stop_when_asked();
   AtomicFolder folder(options.out);
-  adapter.export_checkpoint(context, checkpoint, scale, folder.path());
+  adapter.export_checkpoint(context, checkpoints, scale, folder.path());
   stop_when_asked();
 
-  const CheckpointRef exported{"export", folder.path(), CheckpointKind::kFull, -1};
   const double tolerance = export_tolerance(folder.path());
-  const double difference =
-      relative_difference(probe_logits(context, adapter, exported, 1.0), reference);
+  const double difference = proof.difference(folder.path());
   if (!(difference <= tolerance)) {
     char numbers[96];
     std::snprintf(numbers, sizeof numbers, "%.3g of their spread, %.3g is allowed", difference,

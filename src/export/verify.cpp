@@ -1,5 +1,6 @@
 #include "verify.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -31,6 +32,29 @@ torch::Tensor probe_logits(const ModelContext& context, const ModelAdapter& adap
   const LoadedStage loaded = load_stage(context, adapter, checkpoint, lora_scale);
   const std::unique_ptr<Sample> sample = loaded.stage->random_sample(kProbeSeed);
   return loaded.stage->train_probe(*sample).logits.to(torch::kCPU, torch::kFloat32).clone();
+}
+
+Proof::Proof(const ModelContext& context, const ModelAdapter& adapter,
+             const CheckpointSet& checkpoints, double lora_scale)
+    : context_(context), adapter_(adapter) {
+  for (const std::string& stage : adapter.info().stages)
+    references_[stage] = logits(stage, checkpoints.of(stage), lora_scale);
+}
+
+torch::Tensor Proof::logits(const std::string& stage, const CheckpointRef& checkpoint,
+                            double lora_scale) const {
+  RunConfig config = context_.config;
+  config.train.stage = stage;
+  return probe_logits({config, context_.device, context_.dtype}, adapter_, checkpoint, lora_scale);
+}
+
+double Proof::difference(const fs::path& exported) const {
+  const CheckpointRef checkpoint{"export", exported, CheckpointKind::kFull, -1};
+  double largest = 0;
+  for (const auto& [stage, reference] : references_) {
+    largest = std::max(largest, relative_difference(logits(stage, checkpoint, 1.0), reference));
+  }
+  return largest;
 }
 
 double relative_difference(const torch::Tensor& logits, const torch::Tensor& reference) {

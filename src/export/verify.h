@@ -4,6 +4,8 @@
 #include <torch/torch.h>
 
 #include <filesystem>
+#include <map>
+#include <string>
 
 #include "ttsft/model/adapter.h"
 
@@ -12,6 +14,23 @@ namespace ttsft {
 // Logits of the training forward on random content, float32 on the CPU, [F, V].
 torch::Tensor probe_logits(const ModelContext& context, const ModelAdapter& adapter,
                            const CheckpointRef& checkpoint, double lora_scale);
+
+// What every stage of the set computes, to be compared with exported files.
+class Proof {
+ public:
+  Proof(const ModelContext& context, const ModelAdapter& adapter, const CheckpointSet& checkpoints,
+        double lora_scale);
+  // The largest relative_difference of a stage that is read from the exported folder.
+  double difference(const std::filesystem::path& exported) const;
+
+ private:
+  torch::Tensor logits(const std::string& stage, const CheckpointRef& checkpoint,
+                       double lora_scale) const;
+
+  ModelContext context_;
+  const ModelAdapter& adapter_;
+  std::map<std::string, torch::Tensor> references_;  // by stage
+};
 
 // RMS of the difference over the RMS of the reference's deviation from its mean; infinite for
 // another shape or values that are not finite.

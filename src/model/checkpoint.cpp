@@ -19,8 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kAdapterWeights = "adapter_model.safetensors";
 constexpr const char* kBestFile = "best.json";
+constexpr const char* kResolvedConfig = "config.resolved.yaml";
 
 // The number of "step-100" or "step-00000100".
 std::optional<int64_t> parse_step(std::string_view name) {
@@ -114,7 +114,19 @@ CheckpointRef find(const RunConfig& config, const std::string& name) {
   throw UsageError("no such checkpoint", name, known_names(config));
 }
 
-// A value of the adapter that differs from what the user wrote would be silently ignored.
+// What is measured is the stage train.stage: another one's adapter finds no place in it.
+void refuse_other_stage(const RunConfig& config, const CheckpointRef& ref,
+                        const std::string& name) {
+  if (ref.kind != CheckpointKind::kAdapter) return;
+  const std::string stage = recorded_stage(ref);
+  if (stage.empty() || stage == config.train.stage) return;
+  throw UsageError(
+      ref.name + " is of the stage " + stage + ", train.stage is " + config.train.stage,
+      "eval.checkpoints: " + name, "give --set train.stage=" + stage);
+}
+
+// A value of the adapter that differs from what the user wrote would be silently ignored. What he
+// wrote is of the stage that the run file trains.
 void refuse_contradiction(const RunConfig& config, const CheckpointRef& ref) {
   if (ref.kind != CheckpointKind::kAdapter) return;
   const PeftConfig peft = read_peft_config(ref.folder);
@@ -131,6 +143,11 @@ void refuse_contradiction(const RunConfig& config, const CheckpointRef& ref) {
 }
 
 }  // namespace
+
+std::string recorded_stage(const CheckpointRef& ref) {
+  const fs::path file = ref.folder / kResolvedConfig;
+  return fs::exists(file) ? dumped_value(read_text(file), "train.stage").value_or("") : "";
+}
 
 std::string step_folder_name(int64_t step) {
   std::array<char, 32> text{};
@@ -154,10 +171,12 @@ std::vector<CheckpointRef> run_checkpoints(const RunConfig& config) {
   return found;
 }
 
-CheckpointRef resolve_checkpoint(const RunConfig& config, const std::string& name) {
+CheckpointRef resolve_checkpoint(const RunConfig& config, const std::string& name,
+                                 const std::string& stage) {
   if (name.empty()) throw UsageError("the checkpoint has no name", "", known_names(config));
   CheckpointRef ref = find(config, name);
-  refuse_contradiction(config, ref);
+  const std::string of = stage.empty() ? recorded_stage(ref) : stage;
+  if (of.empty() || of == config.train.stage) refuse_contradiction(config, ref);
   return ref;
 }
 
@@ -176,8 +195,15 @@ std::vector<CheckpointRef> resolve_checkpoints(const RunConfig& config,
     refs.push_back(std::move(ref));
   };
   for (const std::string& name : names) {
-    if (name != "all") {
-      add(resolve_checkpoint(config, name));
+    const auto [stage, plain] = split_stage(name);
+    if (!stage.empty() && stage != config.train.stage) {
+      throw UsageError("eval measures the stage " + config.train.stage + " (train.stage)",
+                       "eval.checkpoints: " + name, "give --set train.stage=" + stage);
+    }
+    if (plain != "all") {
+      CheckpointRef ref = resolve_checkpoint(config, plain);
+      refuse_other_stage(config, ref, name);
+      add(std::move(ref));
       continue;
     }
     for (CheckpointRef& ref : run_checkpoints(config)) {

@@ -38,6 +38,11 @@ void require_release(const ModelAdapter& adapter, const CheckpointRef& checkpoin
                   base ? "correct `checkpoint` or `model` in the run file" : "");
 }
 
+void require_releases(const ModelAdapter& adapter, const CheckpointSet& checkpoints) {
+  require_release(adapter, checkpoints.base);
+  for (const auto& [stage, checkpoint] : checkpoints.stages) require_release(adapter, checkpoint);
+}
+
 void require_stage(const RunConfig& config, const ModelInfo& info) {
   const std::string& stage = config.train.stage;
   if (std::find(info.stages.begin(), info.stages.end(), stage) != info.stages.end()) return;

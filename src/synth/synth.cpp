@@ -22,21 +22,25 @@ double seconds_since(Clock::time_point start) {
 }
 
 struct Voice {
-  CheckpointRef checkpoint;
+  CheckpointSet checkpoints;
   double lora_scale = 1.0;
 };
 
-Voice choose_voice(const RunConfig& config, const SynthOptions& options) {
+Voice choose_voice(const RunConfig& config, const ModelInfo& info, const SynthOptions& options) {
   Voice voice;
-  voice.checkpoint = resolve_checkpoint(config, options.checkpoint.value_or("base"));
+  voice.checkpoints = resolve_checkpoint_set(config, info, options.checkpoints);
   voice.lora_scale = options.lora_scale.value_or(config.synth.lora_scale);
-  const bool adapter = voice.checkpoint.kind == CheckpointKind::kAdapter;
-  if (!adapter && options.lora_scale) {
-    throw UsageError("the checkpoint " + voice.checkpoint.name + " has no adapter to scale",
-                     "--lora-scale", "name one with --checkpoint");
+  const std::string name = voice.checkpoints.name();
+  if (!voice.checkpoints.has_adapter() && options.lora_scale) {
+    throw UsageError("the checkpoint " + name + " has no adapter to scale", "--lora-scale",
+                     "name one with --checkpoint");
   }
-  log_info("checkpoint ", voice.checkpoint.name, ": ", voice.checkpoint.folder.string(),
-           options.checkpoint ? "" : " (choose another with --checkpoint)");
+  const auto say = [&](const CheckpointRef& part) {
+    log_info("checkpoint ", part.name, ": ", part.folder.string(),
+             options.checkpoints.empty() ? " (choose another with --checkpoint)" : "");
+  };
+  if (voice.checkpoints.stages.empty()) say(voice.checkpoints.base);
+  for (const auto& [stage, part] : voice.checkpoints.stages) say(part);
   return voice;
 }
 
@@ -51,9 +55,8 @@ void make_folders(const SynthOptions& options) {
 }
 
 Json start_result(const SynthOptions& options, const Voice& voice) {
-  Json result = {{"out", options.out.string()}, {"checkpoint", voice.checkpoint.name}};
-  result["lora_scale"] =
-      voice.checkpoint.kind == CheckpointKind::kAdapter ? Json(voice.lora_scale) : Json();
+  Json result = {{"out", options.out.string()}, {"checkpoint", voice.checkpoints.name()}};
+  result["lora_scale"] = voice.checkpoints.has_adapter() ? Json(voice.lora_scale) : Json();
   return result;
 }
 
@@ -145,13 +148,13 @@ nlohmann::ordered_json run_synth(const RunConfig& config, const ModelAdapter& ad
   const std::vector<SynthJob> jobs = make_jobs(options);
   wav_format_from_name(config.synth.format);
   require(config, config.checkpoint, "checkpoint");
-  const Voice voice = choose_voice(config, options);
+  const Voice voice = choose_voice(config, adapter.info(), options);
   Noise noise;
   if (!options.noise.empty()) noise = read_noise(options.noise);
   torch::Tensor codes;
   if (!options.codes_in.empty()) codes = read_codes(options.codes_in);
   require_release(adapter, {"base", config.checkpoint, CheckpointKind::kBase, -1});
-  require_release(adapter, voice.checkpoint);
+  require_releases(adapter, voice.checkpoints);
   Json result = start_result(options, voice);
   if (options.dry_run) {
     result["dry_run"] = true;
@@ -162,7 +165,7 @@ nlohmann::ordered_json run_synth(const RunConfig& config, const ModelAdapter& ad
   const ModelContext context = make_context(config);
   if (!options.texts.empty()) make_folders(options);
   const std::unique_ptr<Synthesizer> synthesizer =
-      adapter.make_synthesizer(context, voice.checkpoint, voice.lora_scale);
+      adapter.make_synthesizer(context, voice.checkpoints, voice.lora_scale);
   if (codes.defined()) {
     return decode_codes(config, options, *synthesizer, codes, noise, std::move(result));
   }

@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "support/temporary_folder.h"
 #include "ttsft/config/run_config.h"
 
 namespace ttsft {
@@ -60,6 +61,22 @@ TEST(TargetChoice, NamesOrRegex) {
   EXPECT_THROW(choice.parse_map({{"a", "b"}}), invalid_argument);
 }
 
+TEST(SplitStage, AWordBeforeTheEqualsSign) {
+  using Parts = std::pair<std::string, std::string>;
+  EXPECT_EQ(split_stage("best"), Parts("", "best"));
+  EXPECT_EQ(split_stage("lm=best"), Parts("lm", "best"));
+  EXPECT_EQ(split_stage("lm=runs/a=b"), Parts("lm", "runs/a=b"));
+  EXPECT_EQ(split_stage("runs/a=b"), Parts("", "runs/a=b"));  // a path
+  EXPECT_EQ(split_stage("=best"), Parts("", "=best"));
+  const TemporaryFolder folder;
+  folder.write("lm=1/file", "");
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(folder.path());
+  const Parts there = split_stage("lm=1");
+  std::filesystem::current_path(before);
+  EXPECT_EQ(there, Parts("", "lm=1"));
+}
+
 TEST(CheckpointChoice, WordsStayAndFoldersAreResolved) {
   CheckpointChoice choice;
   choice.parse_list({"base", "step-100", "step-x", "../other", "/abs"});
@@ -68,6 +85,9 @@ TEST(CheckpointChoice, WordsStayAndFoldersAreResolved) {
   choice.parse_scalar("best");
   choice.resolve_paths("/run");
   EXPECT_EQ(choice.dump(), "best");
+  choice.parse_list({"flow=best", "flow=mine"});
+  choice.resolve_paths("/run");
+  EXPECT_EQ(choice.dump(), "[flow=best, flow=/run/mine]");
   EXPECT_THROW(choice.parse_list({}), invalid_argument);
   EXPECT_THROW(choice.parse_scalar(""), invalid_argument);
   EXPECT_THROW(choice.parse_map({}), invalid_argument);

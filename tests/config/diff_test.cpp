@@ -38,5 +38,13 @@ TEST(DiffRuns, ComparesValuesNotSpelling) {
   EXPECT_THAT(diff_runs("a: null\n", "a: 0\n", {}), ElementsAre("a: null -> 0"));
 }
 
+TEST(DumpedValue, ByItsDottedKey) {
+  const std::string dump = "seed: 1\ntrain: {stage: flow, optimizer: {betas: [0.9, 0.99]}}\n";
+  EXPECT_EQ(dumped_value(dump, "train.stage"), "flow");
+  EXPECT_EQ(dumped_value(dump, "train.optimizer.betas"), "[0.9, 0.99]");
+  EXPECT_EQ(dumped_value(dump, "train.method"), std::nullopt);
+  EXPECT_EQ(dumped_value(dump, "train"), std::nullopt);
+}
+
 }  // namespace
 }  // namespace ttsft

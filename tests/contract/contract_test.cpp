@@ -174,7 +174,7 @@ TEST_P(Contract, GreedyCodesOfTheMemorisedClipsAreTheirs) {
   RunConfig config = world().config;
   config.checkpoint = checkpoint.folder;
   auto stage = adapter().make_stage(ModelContext{config}, checkpoint);
-  auto synth = adapter().make_synthesizer(ModelContext{config}, checkpoint, 1.0);
+  auto synth = adapter().make_synthesizer(ModelContext{config}, {checkpoint, {}}, 1.0);
   for (const PreparedRow& row :
        PreparedSet::open(config.data.prepared, adapter().info().name).all()) {
     const torch::Tensor target = stage->target_codes(*stage->read(row));
@@ -245,7 +245,7 @@ TEST_P(Contract, ExportedCheckpointIsBasePlusAdapter) {
   const std::filesystem::path out = world().folder / "exported";
   ExportOptions options;
   options.out = out;
-  options.checkpoint = world().random_adapter().string();
+  options.checkpoints = {world().random_adapter().string()};
   options.lora_scale = 0.5;
   run_export(world().config, adapter(), options);  // verifies the logits itself
   auto merged = adapter().make_stage(world().context(), {"exported", out, CheckpointKind::kFull});
@@ -264,7 +264,7 @@ TEST_P(Contract, ExportOfAFullCheckpointIsTheIdentity) {
   const std::filesystem::path out = world().folder / "again";
   ExportOptions options;
   options.out = out;
-  options.checkpoint = checkpoint.folder.string();
+  options.checkpoints = {checkpoint.folder.string()};
   run_export(world().config, adapter(), options);
   int files = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(checkpoint.folder)) {

@@ -18,10 +18,11 @@ using ::testing::IsEmpty;
 // Merges as a model would; a test may make it forget the adapter, or store half precision.
 class ExportingToyAdapter : public test::ToyAdapter {
  public:
-  void export_checkpoint(const ModelContext& context, const CheckpointRef& checkpoint,
+  void export_checkpoint(const ModelContext& context, const CheckpointSet& checkpoints,
                          double lora_scale, const fs::path& out) const override {
     torch::NoGradGuard no_grad;
-    LoadedStage loaded = load_stage(context, *this, checkpoint, forget ? 0.0 : lora_scale);
+    LoadedStage loaded =
+        load_stage(context, *this, checkpoints.of("lm"), forget ? 0.0 : lora_scale);
     if (loaded.lora) loaded.lora->merge();
     std::map<std::string, torch::Tensor> weights;
     for (const auto& item : loaded.stage->module().named_parameters()) {
@@ -79,7 +80,7 @@ struct Export : ::testing::Test {
 };
 
 TEST_F(Export, ExportedComputesWhatTheCheckpointDid) {
-  options.checkpoint = "step-10";
+  options.checkpoints = {"step-10"};
   options.lora_scale = 0.35;
   const auto result = run();
   EXPECT_EQ(result.at("checkpoint"), "step-00000010");
@@ -104,9 +105,28 @@ TEST_F(Export, BestElseLast) {
   EXPECT_THAT(left(), IsEmpty());
 }
 
+TEST_F(Export, TheBaseItself) {
+  for (const char* name : {"base", "lm=base"}) {
+    options.checkpoints = {name};
+    options.out = folder / "places" / name;
+    const auto result = run();
+    EXPECT_EQ(result.at("checkpoint"), "base");
+    EXPECT_EQ(result.at("logits_difference"), 0.0);
+    EXPECT_TRUE(result.at("lora_scale").is_null());
+  }
+}
+
+TEST_F(Export, AStageByItsName) {
+  options.checkpoints = {"lm=step-10"};
+  EXPECT_EQ(run().at("checkpoint"), "step-00000010");
+  options.checkpoints = {"flow=step-10"};
+  options.out = folder / "places/other";
+  EXPECT_THAT(message_of<UsageError>([&] { run(); }), HasSubstr("it has: lm"));
+}
+
 TEST_F(Export, FullCheckpoint) {
   test::write_toy_checkpoint(folder / "tuned", 5);
-  options.checkpoint = (folder / "tuned").string();
+  options.checkpoints = {(folder / "tuned").string()};
   EXPECT_EQ(run().at("logits_difference"), 0.0);
 }
 
@@ -139,9 +159,9 @@ TEST_F(Export, WrongUsage) {
   options.out = folder / "base";
   EXPECT_THAT(error(), HasSubstr("the folder is not empty"));
   options.out = folder / "places/out";
-  options.checkpoint = "step-11";
+  options.checkpoints = {"step-11"};
   EXPECT_THAT(error(), HasSubstr("no such checkpoint"));
-  options.checkpoint = "base";
+  options.checkpoints = {"base"};
   options.lora_scale = 0.5;
   EXPECT_THAT(error(), HasSubstr("no adapter to scale"));
   options = {};

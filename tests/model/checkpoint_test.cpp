@@ -174,5 +174,17 @@ TEST_F(Checkpoints, AllBeforeAnyTrainIsTheBase) {
   EXPECT_THAT(names({"all"}), ElementsAre("base"));
 }
 
+TEST_F(Checkpoints, EvalMeasuresOneStage) {
+  EXPECT_THAT(names({"lm=last"}), ElementsAre("base", "step-00001000"));
+  EXPECT_THAT(message_of<UsageError>([&] { names({"flow=last"}); }),
+              HasSubstr("give --set train.stage=flow"));
+  folder.write("run/checkpoints/step-00001000/config.resolved.yaml", "train: {stage: flow}\n");
+  const std::string error = message_of<UsageError>([&] { names({"last"}); });
+  EXPECT_THAT(error, HasSubstr("step-00001000 is of the stage flow, train.stage is lm"));
+  EXPECT_THAT(error, HasSubstr("give --set train.stage=flow"));
+  config.train.stage = "flow";
+  EXPECT_THAT(names({"flow=last"}), ElementsAre("base", "step-00001000"));
+}
+
 }  // namespace
 }  // namespace ttsft

@@ -107,11 +107,11 @@ class ToyAdapter : public ModelAdapter {
   std::unique_ptr<Stage> make_stage(const ModelContext&, const CheckpointRef&) const override {
     return nullptr;
   }
-  std::unique_ptr<Synthesizer> make_synthesizer(const ModelContext&, const CheckpointRef&,
+  std::unique_ptr<Synthesizer> make_synthesizer(const ModelContext&, const CheckpointSet&,
                                                 double) const override {
     return nullptr;
   }
-  void export_checkpoint(const ModelContext&, const CheckpointRef&, double,
+  void export_checkpoint(const ModelContext&, const CheckpointSet&, double,
                          const std::filesystem::path&) const override {}
   std::vector<FixtureFile> fixture(FixtureSize) const override { return {}; }
 

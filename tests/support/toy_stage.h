@@ -306,11 +306,11 @@ class ToyAdapter : public ModelAdapter {
   std::unique_ptr<Preparer> make_preparer(const ModelContext&) const override {
     throw std::logic_error("the toy prepares nothing");
   }
-  std::unique_ptr<Synthesizer> make_synthesizer(const ModelContext&, const CheckpointRef&,
+  std::unique_ptr<Synthesizer> make_synthesizer(const ModelContext&, const CheckpointSet&,
                                                 double) const override {
     throw std::logic_error("the toy does not speak");
   }
-  void export_checkpoint(const ModelContext&, const CheckpointRef&, double,
+  void export_checkpoint(const ModelContext&, const CheckpointSet&, double,
                          const std::filesystem::path&) const override {
     throw std::logic_error("the toy exports nothing");
   }

@@ -126,9 +126,9 @@ class ToySynthesizer : public Synthesizer {
 class SpeakingToyAdapter : public ToyAdapter {
  public:
   std::unique_ptr<Synthesizer> make_synthesizer(const ModelContext&,
-                                                const CheckpointRef& checkpoint,
+                                                const CheckpointSet& checkpoints,
                                                 double lora_scale) const override {
-    record->checkpoint = checkpoint.name;
+    record->checkpoint = checkpoints.name();
     record->lora_scale = lora_scale;
     return std::make_unique<ToySynthesizer>(record);
   }

@@ -189,7 +189,7 @@ TEST_F(Synth, Checkpoints) {
   folder.write("run/checkpoints/step-00000010/adapter_model.safetensors", "");
   say("a");
   EXPECT_EQ(adapter.record->checkpoint, "base");  // unless told otherwise
-  options.checkpoint = "last";
+  options.checkpoints = {"last"};
   config.synth.lora_scale = 0.5;
   EXPECT_EQ(say("a").at("lora_scale"), 0.5);
   EXPECT_EQ(adapter.record->checkpoint, "step-00000010");
@@ -204,9 +204,9 @@ TEST_F(Synth, WrongCheckpoints) {
   EXPECT_THAT(message_of<UsageError>([&] { say("a"); }),
               HasSubstr("the checkpoint base has no adapter to scale"));
   options.lora_scale.reset();
-  options.checkpoint = "last";
+  options.checkpoints = {"last"};
   EXPECT_THROW(say("a"), UsageError);
-  options.checkpoint.reset();
+  options.checkpoints.clear();
   config.checkpoint = folder / "run";
   fs::create_directories(folder / "run");
   EXPECT_THAT(message_of<DataError>([&] { say("a"); }), HasSubstr("not a checkpoint of Toy"));

@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ttsft/config/binder.h"
@@ -47,8 +48,11 @@ struct TargetChoice : Binder::Flexible {
   std::string dump() const override;
 };
 
-// eval.checkpoints: "all", "base", "last", "best", step-N, a folder, or a list of these. What is no
-// such word is a folder.
+// The parts of "STAGE=NAME"; no stage for a name alone, and for a folder that has such a name.
+std::pair<std::string, std::string> split_stage(const std::string& name);
+
+// eval.checkpoints: "all", "base", "last", "best", step-N, a folder, or a list of these, each also
+// as STAGE=NAME. What is no such word is a folder.
 struct CheckpointChoice : Binder::Flexible {
   std::vector<std::string> names = {"all"};
   void parse_scalar(const std::string& text) override;
@@ -181,6 +185,9 @@ void require(const RunConfig& config, const std::filesystem::path& value, const 
 // Every key with its value; with comments, as `ttsft config MODEL` prints it. Loads back to the
 // same configuration.
 std::string dump_run(const RunConfig& config, bool comments = false);
+
+// The value of a dotted key in such a text, as it stands there; nothing when it has no such key.
+std::optional<std::string> dumped_value(const std::string& dump, const std::string& key);
 
 // Keys whose values differ, as "train.steps: 100 -> 200", for the refusal to continue another run.
 // `ignore` holds dotted prefixes that may differ (eval, synth, device, ...).

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "ttsft/config/run_config.h"
 #include "ttsft/model/adapter.h"
@@ -13,10 +14,11 @@
 namespace ttsft {
 
 struct ExportOptions {
-  std::filesystem::path out;              // must be absent or empty
-  std::optional<std::string> checkpoint;  // when absent: best where there is one, else last
-  std::optional<double> lora_scale;       // synth.lora_scale when absent
-  bool dry_run = false;                   // names checkpoint and scale; writes nothing
+  std::filesystem::path out;  // must be absent or empty
+  // Of resolve_checkpoint_set; when there is none: best where the run has it, else last.
+  std::vector<std::string> checkpoints;
+  std::optional<double> lora_scale;  // synth.lora_scale when absent
+  bool dry_run = false;              // names checkpoint and scale; writes nothing
 };
 
 // Weights become W + scale * scaling * B A. The folder appears under its name only after logits of

@@ -11,7 +11,7 @@
 
 #include "ttsft/config/run_config.h"
 #include "ttsft/io/tensor_file.h"
-#include "ttsft/model/checkpoint.h"
+#include "ttsft/model/checkpoint_set.h"
 #include "ttsft/model/info.h"
 #include "ttsft/model/preparer.h"
 #include "ttsft/model/stage.h"
@@ -74,11 +74,12 @@ class ModelAdapter {
   // checkpoint: kBase or kFull; adapters are put on the stage's module by the engine.
   virtual std::unique_ptr<Stage> make_stage(const ModelContext& context,
                                             const CheckpointRef& checkpoint) const = 0;
+  // lora_scale counts for all adapters of the set.
   virtual std::unique_ptr<Synthesizer> make_synthesizer(const ModelContext& context,
-                                                        const CheckpointRef& checkpoint,
+                                                        const CheckpointSet& checkpoints,
                                                         double lora_scale) const = 0;
-  // The complete released layout with the adapter merged. The engine verifies it.
-  virtual void export_checkpoint(const ModelContext& context, const CheckpointRef& checkpoint,
+  // The complete released layout with the adapters merged. The engine verifies it.
+  virtual void export_checkpoint(const ModelContext& context, const CheckpointSet& checkpoints,
                                  double lora_scale, const std::filesystem::path& out) const = 0;
 
   virtual std::vector<FixtureFile> fixture(FixtureSize size) const = 0;

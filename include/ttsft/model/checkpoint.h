@@ -23,11 +23,19 @@ struct CheckpointRef {
   int64_t step = -1;  // of this run; -1 when it is none
 };
 
+inline constexpr const char* kAdapterWeights = "adapter_model.safetensors";
+
 // "base" | "last" | "best" | "step-N" | a folder. UsageError: unknown name (those there are
 // listed), empty run, rank or alpha of an adapter that contradict the run file's own lora section.
-CheckpointRef resolve_checkpoint(const RunConfig& config, const std::string& name);
+// `stage` is what it is named for: the lora section speaks of train.stage's adapters alone.
+CheckpointRef resolve_checkpoint(const RunConfig& config, const std::string& name,
+                                 const std::string& stage = "");
 
-// eval.checkpoints resolved, the base always first, then by step.
+// The stage that train recorded beside a checkpoint; "" where it did not.
+std::string recorded_stage(const CheckpointRef& checkpoint);
+
+// eval.checkpoints resolved, the base always first, then by step. UsageError: one that is named as,
+// or an adapter that was trained for, another stage than train.stage, which is the one measured.
 std::vector<CheckpointRef> resolve_checkpoints(const RunConfig& config,
                                                const std::vector<std::string>& names);
 

@@ -1,6 +1,7 @@
 // Facts about a model that need no weights.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,10 @@ struct ModelInfo {
   std::string paradigm;  // how it speaks, in one line
   Rates rates;
   License license;
-  std::vector<std::string> stages;        // what can be trained: "lm", "flow"
+  std::vector<std::string> stages;  // what can be trained: "lm", "flow"
+  // Of a model with several stages: how the dotted paths of each one's modules begin. An adapter
+  // that another tool wrote says its stage by them.
+  std::map<std::string, std::vector<std::string>> stage_modules;
   std::vector<std::string> lora_targets;  // default adapter sites
   std::vector<std::string> releases;      // checkpoints it takes
   // What adapter_config.json calls the task: PEFT wraps a module of Hugging Face's causal language

@@ -14,6 +14,7 @@ ModelContext make_context(const RunConfig& config);
 
 // DataError when the folder of a kBase or kFull checkpoint is none of this model's.
 void require_release(const ModelAdapter& adapter, const CheckpointRef& checkpoint);
+void require_releases(const ModelAdapter& adapter, const CheckpointSet& checkpoints);  // of each
 
 // UsageError when the model has no stage of the name in train.stage.
 void require_stage(const RunConfig& config, const ModelInfo& info);

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "ttsft/config/run_config.h"
 #include "ttsft/model/adapter.h"
@@ -18,8 +19,8 @@ struct SynthOptions {
   std::filesystem::path texts;     // a text per line, or `id|text`; out is then a folder
   std::filesystem::path codes_in;  // safetensors with one integer tensor `codes`, [F, C] or [F]
   std::filesystem::path out;       // wav, or with texts a folder of <id>.wav
-  std::optional<std::string> checkpoint;  // base | last | best | step-N | folder; base when absent
-  std::optional<double> lora_scale;       // synth.lora_scale when absent
+  std::vector<std::string> checkpoints;  // of resolve_checkpoint_set; the base when there is none
+  std::optional<double> lora_scale;      // synth.lora_scale when absent
   bool greedy = false;
   std::optional<int64_t> max_frames;  // synth.max_frames when absent; of each segment
   std::filesystem::path codes_out;    // safetensors, or with texts a folder of <id>.safetensors
