@@ -15,8 +15,8 @@ int write(const std::string& model, const std::string& size, const std::filesyst
           uint64_t seed) {
   using ttsft::FixtureSize;
   const ttsft::ModelAdapter& adapter = ttsft::find_model(model);
-  const auto files =
-      adapter.fixture(size == "release" ? FixtureSize::kRelease : FixtureSize::kTiny);
+  const auto files = ttsft::fixture_files(
+      adapter.info().folder, size == "release" ? FixtureSize::kRelease : FixtureSize::kTiny);
   ttsft::write_fixture(files, out, seed);
   ttsft::log_info(adapter.recognise(out), ", random weights of seed ", seed, ": ", out.string());
   return 0;

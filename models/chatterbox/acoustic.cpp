@@ -4,6 +4,7 @@
 #include <numbers>
 
 #include "ttsft/core/error.h"
+#include "ttsft/nn/length_batches.h"
 #include "ttsft/nn/rng.h"
 
 namespace ttsft::chatterbox {
@@ -11,6 +12,10 @@ namespace ttsft::chatterbox {
 namespace {
 
 constexpr int64_t kFadePart = 480;  // samples: 20 ms
+
+// Mel frames, prompts included, that run together: 2 minutes. The vocoder's widest activations take
+// 30 kB a frame.
+constexpr int64_t kBatchFrames = 6000;
 
 // The prompt's end bleeds into the first frames; upstream silences them.
 torch::Tensor fade_in(torch::Device device) {
@@ -102,32 +107,54 @@ void Acoustic::check(const torch::Tensor& codes, const AcousticNoise& noise) con
   expect("source_noise", noise.source_noise, {1, harmonics, length.samples});
 }
 
+std::vector<torch::Tensor> Acoustic::speak(std::span<const AcousticRow> rows,
+                                           const std::vector<size_t>& batch) {
+  const torch::Tensor prompt = reference_.prompt_token.to(torch::kCPU, torch::kInt64);
+  std::vector<FlowInput> inputs;
+  std::vector<torch::Tensor> phases, noises;
+  for (const size_t i : batch) {
+    const AcousticRow& row = rows[i];
+    const AcousticNoise noise = noise_for(row);
+    check(row.codes, noise);
+    inputs.push_back({torch::cat({prompt, row.codes.to(torch::kCPU, torch::kInt64)}),
+                      reference_.prompt_feat, reference_.embedding, noise.z});
+    phases.push_back(noise.phase.to(device_, torch::kFloat32));
+    noises.push_back(noise.source_noise[0].to(device_, torch::kFloat32).t());
+  }
+  std::vector<torch::Tensor> mels = flow_.inference(inputs);  // [mels, T] each
+  RowLengths lengths;
+  for (torch::Tensor& mel : mels) {
+    mel = mel.t();
+    lengths.push_back(mel.size(0));
+  }
+  const torch::Tensor mel = pad_rows(mels).transpose(1, 2);  // [B, mels, T]
+  const HiftNoise noise{torch::cat(phases), pad_rows(noises).transpose(1, 2)};
+  const torch::Tensor spoken = hift_(mel, noise, Rows(lengths, mel.size(2), device_));
+  std::vector<torch::Tensor> waves;
+  for (size_t i = 0; i < batch.size(); ++i) {
+    const int64_t samples = lengths[i] * hift_->options().samples_per_frame();
+    torch::Tensor wave = spoken[static_cast<int64_t>(i)].narrow(0, 0, samples);
+    const int64_t faded = std::min(fade_.size(0), samples);
+    wave.narrow(0, 0, faded).mul_(fade_.narrow(0, 0, faded));
+    waves.push_back(wave.to(torch::kCPU, torch::kFloat32).clone());
+  }
+  return waves;
+}
+
 std::vector<torch::Tensor> Acoustic::decode(std::span<const AcousticRow> rows) {
   c10::InferenceMode inference;
-  const torch::Tensor prompt = reference_.prompt_token.to(torch::kCPU, torch::kInt64);
-  std::vector<FlowInput> spoken;  // rows that say something
-  std::vector<AcousticNoise> noise;
-  for (const AcousticRow& row : rows) {
-    if (row.codes.numel() == 0) continue;
-    noise.push_back(noise_for(row));
-    check(row.codes, noise.back());
-    spoken.push_back({torch::cat({prompt, row.codes.to(torch::kCPU, torch::kInt64)}),
-                      reference_.prompt_feat, reference_.embedding, noise.back().z});
+  std::vector<torch::Tensor> waves(rows.size(), torch::empty({0}));
+  std::vector<size_t> audible;
+  std::vector<int64_t> frames;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i].codes.numel() == 0) continue;
+    audible.push_back(i);
+    frames.push_back(lengths(rows[i].codes.size(0)).frames);
   }
-  const std::vector<torch::Tensor> mels = flow_.inference(spoken);
-  std::vector<torch::Tensor> waves;
-  size_t next = 0;
-  for (const AcousticRow& row : rows) {
-    if (row.codes.numel() == 0) {
-      waves.push_back(torch::empty({0}));
-      continue;
-    }
-    const HiftNoise source{noise[next].phase.to(device_, torch::kFloat32),
-                           noise[next].source_noise.to(device_, torch::kFloat32)};
-    torch::Tensor wave = hift_(mels[next++].unsqueeze(0), source)[0];
-    const int64_t faded = std::min(fade_.size(0), wave.size(0));
-    wave.narrow(0, 0, faded).mul_(fade_.narrow(0, 0, faded));
-    waves.push_back(wave.to(torch::kCPU, torch::kFloat32).contiguous());
+  for (std::vector<size_t>& batch : length_batches(frames, kBatchFrames)) {
+    for (size_t& row : batch) row = audible[row];
+    std::vector<torch::Tensor> spoken = speak(rows, batch);
+    for (size_t i = 0; i < batch.size(); ++i) waves[batch[i]] = std::move(spoken[i]);
   }
   return waves;
 }

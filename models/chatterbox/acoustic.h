@@ -49,6 +49,8 @@ class Acoustic : public AcousticDecoder {
   Lengths lengths(int64_t codes) const;
   AcousticNoise noise_for(const AcousticRow& row) const;
   void check(const torch::Tensor& codes, const AcousticNoise& noise) const;
+  std::vector<torch::Tensor> speak(std::span<const AcousticRow> rows,
+                                   const std::vector<size_t>& batch);
 
   torch::Device device_;
   Reference reference_;

@@ -1,7 +1,6 @@
 // Chatterbox behind the interface that the engines know.
-#include "ttsft/model/adapter.h"
+#include "ttsft/model/basic_adapter.h"
 
-#include "models/chatterbox/fixture_files.h"
 #include "models/chatterbox/options.h"
 #include "models/chatterbox/prep.h"
 #include "models/chatterbox/stage.h"
@@ -14,34 +13,28 @@
 namespace ttsft::chatterbox {
 namespace {
 
-Options& options_of(RunConfig& config) {
-  return static_cast<Options&>(*config.model_options);
+ModelInfo make_info() {
+  ModelInfo i;
+  i.name = "chatterbox";
+  i.folder = "chatterbox";
+  i.title = "Chatterbox English";
+  i.paradigm =
+      "autoregressive Llama over S3 speech codes, flow matching to a mel spectrogram, HiFT "
+      "vocoder";
+  i.rates = {kTokenizerRate, kOutputRate, kTokenizerRate, kCodesPerSecond};
+  i.license = {"MIT", true, ""};
+  i.stages = {"lm"};
+  i.lora_targets = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+  i.releases = {"ResembleAI/chatterbox (English)"};
+  i.peft_task_type = "";  // T3 is no causal language model of Hugging Face
+  return i;
 }
 
-class ChatterboxAdapter : public ModelAdapter {
- public:
-  const ModelInfo& info() const override {
-    static const ModelInfo info = [] {
-      ModelInfo i;
-      i.name = "chatterbox";
-      i.folder = "chatterbox";
-      i.title = "Chatterbox English";
-      i.paradigm =
-          "autoregressive Llama over S3 speech codes, flow matching to a mel spectrogram, HiFT "
-          "vocoder";
-      i.rates = {kTokenizerRate, kOutputRate, kTokenizerRate, kCodesPerSecond};
-      i.license = {"MIT", true, ""};
-      i.stages = {"lm"};
-      i.lora_targets = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
-                        "gate_proj", "up_proj", "down_proj"};
-      i.releases = {"ResembleAI/chatterbox (English)"};
-      i.peft_task_type = "";  // T3 is no causal language model of Hugging Face
-      return i;
-    }();
-    return info;
-  }
+using Adapter = BasicAdapter<Options, SpeechPreparer, LmStage, SpeechSynthesizer>;
 
-  std::shared_ptr<Section> make_options() const override { return std::make_shared<Options>(); }
+class ChatterboxAdapter : public Adapter {
+ public:
+  ChatterboxAdapter() : Adapter(make_info()) {}
 
   void preset(RunConfig& config) const override {
     config.lora.targets.endings = info().lora_targets;
@@ -83,48 +76,33 @@ class ChatterboxAdapter : public ModelAdapter {
     }
   }
 
-  std::unique_ptr<Preparer> make_preparer(const ModelContext& context) const override {
-    return std::make_unique<SpeechPreparer>(context);
-  }
-
-  std::unique_ptr<Stage> make_stage(const ModelContext& context,
-                                    const CheckpointRef& checkpoint) const override {
-    return std::make_unique<LmStage>(context, checkpoint);
-  }
-
-  std::unique_ptr<Synthesizer> make_synthesizer(const ModelContext& context,
-                                                const CheckpointSet& checkpoints,
-                                                double lora_scale) const override {
-    return std::make_unique<SpeechSynthesizer>(context, checkpoints.of("lm"), lora_scale);
-  }
-
-  void export_checkpoint(const ModelContext& context, const CheckpointSet& checkpoints,
-                         double lora_scale, const std::filesystem::path& out) const override;
-
-  std::vector<FixtureFile> fixture(FixtureSize size) const override { return fixture_files(size); }
+  Rounding export_checkpoint(const ModelContext& context, const CheckpointSet& checkpoints,
+                             double lora_scale, const std::filesystem::path& out) const override;
 };
 
-void ChatterboxAdapter::export_checkpoint(const ModelContext& context,
-                                          const CheckpointSet& checkpoints, double lora_scale,
-                                          const std::filesystem::path& out) const {
+Rounding ChatterboxAdapter::export_checkpoint(const ModelContext& context,
+                                              const CheckpointSet& checkpoints, double lora_scale,
+                                              const std::filesystem::path& out) const {
   c10::InferenceMode inference;
   const CheckpointRef& checkpoint = checkpoints.of("lm");
   const std::filesystem::path base = base_folder(context.config, checkpoint);
   const Config config = read_config(base);
-  std::map<std::string, torch::Tensor> changed;
+  WeightChanges changes;
   if (checkpoint.kind == CheckpointKind::kAdapter) {
-    // Merged in float32 whatever the precision of the run.
-    T3 t3 = load_t3(base, config.t3, context.device, torch::kFloat32);
-    changed = merged_weights(*t3, checkpoint, lora_scale, context.device);
+    // As the file stores it, so that it stays there; each weight is merged in float32.
+    T3 t3 = load_t3(base, config.t3, torch::kCPU, stored_dtype(*open_weights(base, "t3_cfg")));
+    changes = merged_weights(*t3, checkpoint, lora_scale, context.device);
   }
-  write_checkpoint(base, out, changed);
+  Rounding rounding;
+  write_checkpoint(base, out, changes, &rounding);
   try {
     const Voice voice = resolve_voice(context, checkpoint, config);
-    const auto& options = static_cast<const Options&>(*context.config.model_options);
+    const auto& options = options_of(context.config);
     write_voice(out / kVoiceFile, voice, options.exaggeration);
   } catch (const UsageError&) {
     log_warning("the exported checkpoint has no conds.pt: whoever uses it must name a recording");
   }
+  return rounding;
 }
 
 }  // namespace

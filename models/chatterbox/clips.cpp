@@ -40,11 +40,13 @@ fs::path cache_file(const std::string& id) {
 
 void write_clip(const fs::path& file, const PreparedClip& clip) {
   fs::create_directories(file.parent_path());
-  save_tensors(file, {{"speech_codes", clip.speech_codes},
-                      {"text_ids", clip.text_ids},
-                      {"speaker_emb", clip.speaker_emb},
-                      {"prompt_tokens", clip.prompt_tokens},
-                      {"cond_prompt_speech_tokens", clip.cond_prompt_speech_tokens}});
+  save_tensors(file,
+               {{"speech_codes", clip.speech_codes},
+                {"text_ids", clip.text_ids},
+                {"speaker_emb", clip.speaker_emb},
+                {"prompt_tokens", clip.prompt_tokens},
+                {"cond_prompt_speech_tokens", clip.cond_prompt_speech_tokens}},
+               {{"format", "pt"}}, Durability::kRename);
 }
 
 PreparedClip read_clip(const fs::path& path) {
@@ -69,7 +71,7 @@ void write_cache(const fs::path& file, const PreparedClip& clip) {
   dict.push_back({"speaker_emb", tensor_value("speaker_emb", speaker)});
   dict.push_back({"prompt_tokens", tensor_value("prompt_tokens", prompt)});
   dict.push_back({"text_tokens", tensor_value("text_tokens", text)});
-  write_torch_file(file, {dict});
+  write_torch_file(file, {dict}, nullptr, Durability::kRename);
 }
 
 PreparedClip read_cache(const fs::path& path, const T3Config& config) {
@@ -128,26 +130,30 @@ void check_clip(const PreparedClip& clip, const T3Config& config, const std::str
 }
 
 void write_speakers(const fs::path& file, const SpeakerClips& speakers) {
-  const nlohmann::ordered_json json = {{"clips", speakers}};
+  std::map<std::string, std::vector<std::string>> lists;
+  for (const auto& [name, clips] : speakers) lists[name] = {clips.begin(), clips.end()};
+  const nlohmann::ordered_json json = {{"clips", lists}};
   write_text_atomic(file, json.dump(1) + "\n");
 }
 
 SpeakerClips read_speakers(const fs::path& file) {
   const nlohmann::ordered_json json = read_json_object(file);
+  SpeakerClips speakers;
   try {
-    return json.at("clips").get<SpeakerClips>();
+    for (const auto& [name, clips] : json.at("clips").items()) {
+      auto& list = speakers[name];
+      for (auto& id : clips.get<std::vector<std::string>>()) list.add(std::move(id));
+    }
   } catch (const nlohmann::json::exception&) {
     throw DataError("does not list the clips of each speaker", file.string(), kAgain);
   }
+  return speakers;
 }
 
-std::string choose_other(const std::vector<std::string>& clips, const std::string& id,
-                         uint64_t seed) {
-  std::vector<std::string> others;
-  std::copy_if(clips.begin(), clips.end(), std::back_inserter(others),
-               [&id](const std::string& other) { return other != id; });
-  if (others.empty()) return "";
-  return others[derive_seed(seed, "condition of " + id) % others.size()];
+std::string choose_other(const ClipList<std::string>& clips, const std::string& id, uint64_t seed) {
+  const auto draw = [&](int64_t) { return derive_seed(seed, "condition of " + id); };
+  const std::vector<size_t> chosen = clips.others(id, 1, draw);
+  return chosen.empty() ? "" : clips[chosen.front()];
 }
 
 void write_condition(const fs::path& file, const Condition& condition, const std::string& hash) {

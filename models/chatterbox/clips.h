@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "models/chatterbox/objective.h"
+#include "ttsft/data/clip_list.h"
 
 namespace ttsft::chatterbox {
 
@@ -29,6 +30,7 @@ struct PreparedClip {
 std::filesystem::path clip_file(const std::string& id);
 std::filesystem::path cache_file(const std::string& id);
 
+// Both are written whole; prep waits for the disk once, for all of them.
 void write_clip(const std::filesystem::path& file, const PreparedClip& clip);
 PreparedClip read_clip(const std::filesystem::path& file);  // DataError: missing, misshapen
 
@@ -40,13 +42,12 @@ PreparedClip read_cache(const std::filesystem::path& file, const T3Config& confi
 void check_clip(const PreparedClip& clip, const T3Config& config, const std::string& where);
 
 // speakers.json of the prepared folder: the clips of each speaker, in manifest order.
-using SpeakerClips = std::map<std::string, std::vector<std::string>>;
+using SpeakerClips = std::map<std::string, ClipList<std::string>>;
 void write_speakers(const std::filesystem::path& file, const SpeakerClips& speakers);
 SpeakerClips read_speakers(const std::filesystem::path& file);
 
 // Another clip of the same speaker, the same one in every run of a seed. "" when there is none.
-std::string choose_other(const std::vector<std::string>& clips, const std::string& id,
-                         uint64_t seed);
+std::string choose_other(const ClipList<std::string>& clips, const std::string& id, uint64_t seed);
 
 // condition.safetensors: the recording that chatterbox.condition names, encoded by prep.
 void write_condition(const std::filesystem::path& file, const Condition& condition,

@@ -108,7 +108,7 @@ std::vector<torch::Tensor> Flow::inference(std::span<const FlowInput> rows,
     if (probe) probe(stage, result);
   };
   if (rows.empty()) return {};
-  c10::InferenceMode inference_mode;
+  c10::InferenceMode inference_mode;  // a solver that writes into its own input
   const auto batch = static_cast<int64_t>(rows.size());
   const int64_t mels = options_.unet.mels, factor = options_.encoder.factor;
   RowLengths lengths;

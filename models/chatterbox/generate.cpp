@@ -1,9 +1,5 @@
 #include "models/chatterbox/generate.h"
 
-#include "ttsft/core/log.h"
-#include "ttsft/nn/left_padding.h"
-#include "ttsft/nn/rng.h"
-
 namespace ttsft::chatterbox {
 
 torch::Tensor keep_codes(torch::Tensor tokens) {
@@ -16,118 +12,58 @@ torch::Tensor keep_codes(torch::Tensor tokens) {
   return tokens.masked_select(tokens < kSpeechCodes);
 }
 
-CodeGenerator::CodeGenerator(T3 t3, const T3Config& config, torch::Device device,
-                             torch::Dtype dtype)
-    : t3_(std::move(t3)),
-      config_(config),
-      tensor_options_(torch::TensorOptions().device(device).dtype(dtype)) {}
+DecodingPlan decoding_plan(const GenerateOptions& options) {
+  DecodingPlan plan;
+  plan.sampling = options.sampling;
+  if (options.repetition_penalty != 1.0)
+    plan.rules.push_back(repetition_penalty(options.repetition_penalty));
+  plan.end = {kStopSpeech};
+  plan.said = {kStartSpeech};
+  plan.max_frames = options.max_steps;
+  plan.guidance = options.cfg_weight;
+  return plan;
+}
 
-// What stands before the codes, a row per text; with guidance as many again without the words.
-std::vector<torch::Tensor> CodeGenerator::prompts(const std::vector<std::vector<int64_t>>& texts,
-                                                  const Condition& condition) {
-  const torch::Device device = tensor_options_.device();
-  const auto whole = tensor_options_.dtype(torch::kInt64);
-  const torch::Tensor emotion = torch::full({1, 1}, options_.exaggeration, tensor_options_);
+T3Lm::T3Lm(T3 t3, const T3Config& config, torch::TensorOptions options)
+    : t3_(std::move(t3)), config_(config), options_(options) {}
+
+RowPrompt T3Lm::prompt(const std::vector<int64_t>& text, const Condition& condition,
+                       double exaggeration, int64_t start_tokens) {
+  const torch::Device device = options_.device();
+  const auto whole = options_.dtype(torch::kInt64);
+  const torch::Tensor emotion = torch::full({1, 1}, exaggeration, options_);
   const torch::Tensor voice = t3_->condition(condition.speaker.to(device).unsqueeze(0),
                                              condition.prompt.to(device).unsqueeze(0), {}, emotion)
                                   .squeeze(0);  // [C, D]
-  const torch::Tensor start =
-      t3_->speech(torch::full({options_.start_tokens}, kStartSpeech, whole),
-                  torch::zeros({options_.start_tokens}, whole));  // [1 or 2, D]
-  std::vector<torch::Tensor> rows, hidden;
-  for (const std::vector<int64_t>& ids : texts) {
-    const torch::Tensor id = torch::tensor(ids, torch::kInt64).to(device);
-    const torch::Tensor places = t3_->text_pos_emb(torch::arange(id.size(0), whole));
-    rows.push_back(torch::cat({voice, t3_->text_emb(id) + places, start}));
-    if (guided_) hidden.push_back(torch::cat({voice, places, start}));
-  }
-  rows.insert(rows.end(), hidden.begin(), hidden.end());
-  return rows;
+  const torch::Tensor start = t3_->speech(torch::full({start_tokens}, kStartSpeech, whole),
+                                          torch::zeros({start_tokens}, whole));  // [1 or 2, D]
+  const torch::Tensor ids = torch::tensor(text, torch::kInt64).to(device);
+  const torch::Tensor places = t3_->text_pos_emb(torch::arange(ids.size(0), whole));
+  RowPrompt prompt;
+  prompt.inputs = torch::cat({voice, t3_->text_emb(ids) + places, start});
+  prompt.unguided = torch::cat({voice, places, start});
+  return prompt;
 }
 
-void CodeGenerator::begin(const std::vector<std::vector<int64_t>>& texts,
-                          const Condition& condition, const std::vector<uint64_t>& seeds,
-                          const GenerateOptions& options) {
-  options_ = options;
-  guided_ = options.cfg_weight > 0;
-  const auto batch = static_cast<int64_t>(texts.size());
-  const LeftPadded padded = pad_left(prompts(texts, condition), options.max_steps, tensor_options_);
-  lengths_ = padded.lengths;
-  mask_ = padded.mask;
-  cache_ = t3_->tfmr->make_cache(padded.inputs.size(0), padded.inputs.size(1) + options.max_steps,
-                                 tensor_options_);
-  const auto flags = tensor_options_.dtype(torch::kBool);
-  seen_ = torch::zeros({batch, config_.speech_vocab}, flags);
-  seen_.select(1, kStartSpeech).fill_(true);  // the start counts as said
-  finished_ = torch::zeros({batch}, flags);
-  generators_.clear();
-  for (const uint64_t seed : seeds)
-    generators_.push_back(make_generator(tensor_options_.device(), seed));
-  tokens_.clear();
-  ended_.clear();
-  next_input_ = torch::Tensor();
-  out_of_places_ = false;
-  look(t3_->tfmr->forward(padded.inputs, padded.positions, padded.prefill_mask, &*cache_));
+KvCache T3Lm::make_cache(int64_t rows, int64_t capacity) const {
+  return t3_->tfmr->make_cache(rows, capacity, options_);
 }
 
-void CodeGenerator::look(const torch::Tensor& output) {
-  const torch::Tensor hidden = t3_->tfmr->norm(output.select(1, output.size(1) - 1));  // [R, D]
-  logits_ = t3_->speech_head(hidden).to(torch::kFloat32);                              // [R, V]
+torch::Tensor T3Lm::forward(const torch::Tensor& x, KvCache& cache) {
+  return t3_->tfmr->forward(x, {}, {}, &cache);
 }
 
-torch::Tensor CodeGenerator::scores() const {
-  if (!guided_) return logits_.clone();
-  const auto rows = logits_.chunk(2);
-  return rows[0] + options_.cfg_weight * (rows[0] - rows[1]);
+torch::Tensor T3Lm::norm(const torch::Tensor& hidden) {
+  return t3_->tfmr->norm(hidden);
 }
 
-void CodeGenerator::step() {
-  const auto number = static_cast<int64_t>(tokens_.size());
-  if (number >= config_.max_speech_tokens) {
-    if (!out_of_places_)
-      log_warning("the model has places for ", number, " codes: the end may be missing");
-    out_of_places_ = true;
-    finished_ = torch::ones_like(finished_);
-    return;
-  }
-  if (next_input_.defined()) {
-    const int64_t filled = cache_->length();
-    torch::Tensor positions, visible;
-    if (mask_.defined()) {
-      positions = (lengths_ + number - 1).unsqueeze(1);  // [R, 1]
-      visible = mask_.narrow(3, 0, filled + 1);
-    }
-    look(t3_->tfmr->forward(next_input_, positions, visible, &*cache_));
-  }
-  torch::Tensor processed = scores();
-  apply_repetition_penalty(processed, seen_, options_.repetition_penalty);
-  const torch::Tensor picked = pick_tokens(processed, options_.sampling, generators_);  // [B]
-  seen_.scatter_(1, picked.unsqueeze(1), true);
-  ended_.push_back(finished_);
-  finished_ = finished_ | (picked == kStopSpeech);
-  tokens_.push_back(picked);
-  // Code i stands at learned position i + 1; both rows of a text hear the same one.
-  const torch::Tensor position = torch::full_like(picked, number + 1);
-  torch::Tensor next = t3_->speech(picked, position).unsqueeze(1);  // [B, 1, D]
-  next_input_ = guided_ ? torch::cat({next, next}) : next;
+torch::Tensor T3Lm::logits(const torch::Tensor& state) {
+  return t3_->speech_head(state).to(torch::kFloat32);
 }
 
-std::vector<torch::Tensor> CodeGenerator::tokens() const {
-  const int64_t batch = finished_.size(0);
-  if (tokens_.empty())
-    return std::vector<torch::Tensor>(static_cast<size_t>(batch), torch::empty({0}, torch::kInt64));
-  const torch::Tensor all = torch::stack(tokens_, 1).to(torch::kCPU);  // [B, F]
-  const torch::Tensor ended = torch::stack(ended_, 1).to(torch::kCPU);
-  std::vector<torch::Tensor> rows;
-  for (int64_t row = 0; row < batch; ++row)
-    rows.push_back(all[row].masked_select(ended[row].logical_not()));
-  return rows;
-}
-
-std::vector<torch::Tensor> CodeGenerator::codes() const {
-  std::vector<torch::Tensor> rows = tokens();
-  for (torch::Tensor& row : rows) row = keep_codes(row);
-  return rows;
+// Code i stands at learned position i + 1; both rows of a text hear the same one.
+torch::Tensor T3Lm::embed(const torch::Tensor& frame, const torch::Tensor& number) {
+  return t3_->speech(frame.squeeze(1), number + 1);
 }
 
 }  // namespace ttsft::chatterbox

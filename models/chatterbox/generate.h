@@ -1,16 +1,13 @@
-// The decoding loop of T3. Source: chatterbox 0.1.7, models/t3/t3.py (inference) and tts.py
+// T3 as the decoding core knows it. Source: chatterbox 0.1.7, models/t3/t3.py (inference) and tts.py
 // (specification section 11).
 #pragma once
 
 #include <torch/torch.h>
 
-#include <optional>
-#include <string>
 #include <vector>
 
 #include "models/chatterbox/objective.h"
-#include "ttsft/nn/kv_cache.h"
-#include "ttsft/nn/sampling.h"
+#include "ttsft/model/speech_lm.h"
 
 namespace ttsft::chatterbox {
 
@@ -18,54 +15,35 @@ struct GenerateOptions {
   SamplingOptions sampling;
   double repetition_penalty = 1.2;
   double cfg_weight = 0.5;   // 0: one row per text, at half the cost
-  int64_t start_tokens = 2;  // upstream feeds START twice, both at learned position 0
-  double exaggeration = 0.5;
   int64_t max_steps = 1000;
 };
+DecodingPlan decoding_plan(const GenerateOptions& options);
 
 // What of generated ids the decoder gets: the codes behind a start (if one was said) and before the
 // stop; ids that are no codes are left out. Source: models/s3tokenizer, drop_invalid_tokens.
 torch::Tensor keep_codes(torch::Tensor tokens);
 
-// Decodes a batch of texts in one voice. Rows are left-padded; each one's result is what it would
-// be alone. With guidance every text has two rows: with its words, and with their places only.
-class CodeGenerator {
+// T3 as the decoding core knows it. With guidance every text has two rows: with its words, and with
+// their places only.
+class T3Lm : public SpeechLm {
  public:
-  CodeGenerator(T3 t3, const T3Config& config, torch::Device device, torch::Dtype dtype);
+  T3Lm(T3 t3, const T3Config& config, torch::TensorOptions options);
 
-  // texts: START .. STOP of each.
-  void begin(const std::vector<std::vector<int64_t>>& texts, const Condition& condition,
-             const std::vector<uint64_t>& seeds, const GenerateOptions& options);
-  void step();
-  torch::Tensor finished() const { return finished_; }  // [B], bool
-  // Per text what the decoder gets, int64, CPU.
-  std::vector<torch::Tensor> codes() const;
-  // The same with every id that was generated, the stop too.
-  std::vector<torch::Tensor> tokens() const;
+  // text: START .. STOP. start_tokens: upstream feeds START twice, both at learned position 0.
+  RowPrompt prompt(const std::vector<int64_t>& text, const Condition& condition,
+                   double exaggeration, int64_t start_tokens);
 
-  // Read out by the parity tests: logits before any processing, with guidance [2 B, V], the
-  // conditioned rows first.
-  const torch::Tensor& last_logits() const { return logits_; }
+  KvCache make_cache(int64_t rows, int64_t capacity) const override;
+  torch::Tensor forward(const torch::Tensor& x, KvCache& cache) override;
+  torch::Tensor norm(const torch::Tensor& hidden) override;
+  torch::Tensor logits(const torch::Tensor& state) override;
+  torch::Tensor embed(const torch::Tensor& frame, const torch::Tensor& number) override;
+  int64_t most_frames() const override { return config_.max_speech_tokens; }
 
  private:
-  std::vector<torch::Tensor> prompts(const std::vector<std::vector<int64_t>>& texts,
-                                     const Condition& condition);  // [T_i, D] each
-  void look(const torch::Tensor& output);
-  torch::Tensor scores() const;  // [B, V]
-
   T3 t3_;
   T3Config config_;
-  torch::TensorOptions tensor_options_;
-  GenerateOptions options_;
-  bool guided_ = false, out_of_places_ = false;
-  std::vector<torch::Generator> generators_;
-  std::optional<KvCache> cache_;
-  torch::Tensor mask_;     // [R, 1, 1, capacity], bool; undefined when no row is padded
-  torch::Tensor lengths_;  // [R], prompt lengths
-  torch::Tensor logits_, seen_, finished_;
-  torch::Tensor next_input_;           // [R, 1, D]; undefined before the first code
-  std::vector<torch::Tensor> tokens_;  // [B] per step
-  std::vector<torch::Tensor> ended_;   // [B] per step: the row had ended before this token
+  torch::TensorOptions options_;
 };
 
 }  // namespace ttsft::chatterbox

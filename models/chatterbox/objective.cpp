@@ -77,8 +77,8 @@ SpeechBatch Objective::collate(std::span<const SpeechSample* const> samples,
   batch.speech = speech.build();
   batch.positions = batch.rows * batch.time;
   batch.padding = batch.positions - used;
-  batch.supervised["speech"] = batch.speech.label.size(0);
-  if (text_weight_ > 0) batch.supervised["text"] = batch.text.label.size(0);
+  batch.supervised["speech"] = static_cast<double>(batch.speech.label.size(0));
+  if (text_weight_ > 0) batch.supervised["text"] = static_cast<double>(batch.text.label.size(0));
   return batch;
 }
 

@@ -5,6 +5,7 @@
 #include "ttsft/core/error.h"
 #include "ttsft/core/hash.h"
 #include "ttsft/core/log.h"
+#include "ttsft/io/torch_file.h"
 #include "ttsft/model/text_checks.h"
 
 namespace ttsft::chatterbox {
@@ -15,13 +16,10 @@ namespace fs = std::filesystem;
 // Changes when the same input would give another row.
 constexpr const char* kFormat = "chatterbox clip 1";
 
+constexpr double kSecondsOnCpu = 60;                         // of a batch
 constexpr int64_t kOwnPromptSamples = 3 * kTokenizerRate;    // zero-padded to this
 constexpr int64_t kOtherPromptSamples = 6 * kTokenizerRate;  // as inference cuts a reference
 constexpr int64_t kMostCodes = 1000;                         // what inference generates at most
-
-torch::Tensor as_tensor(const std::vector<float>& wave) {
-  return torch::from_blob(const_cast<float*>(wave.data()), {static_cast<int64_t>(wave.size())});
-}
 
 // The first `samples` of a wave; with `pad` exactly so many.
 torch::Tensor head(const torch::Tensor& wave, int64_t samples, bool pad) {
@@ -32,11 +30,10 @@ torch::Tensor head(const torch::Tensor& wave, int64_t samples, bool pad) {
 }  // namespace
 
 SpeechPreparer::SpeechPreparer(const ModelContext& context)
-    : run_(context.config),
+    : RecordingPreparer(context, kSecondsOnCpu),
       options_(static_cast<const Options&>(*run_.model_options)),
       config_(read_config(run_.checkpoint)),
       text_(run_.checkpoint),
-      device_(context.device),
       voices_(run_.checkpoint, config_, device_) {
   if (text_.size() > config_.t3.text_vocab)
     throw DataError("tokenizer.json has " + std::to_string(text_.size()) + " ids and text_emb " +
@@ -57,8 +54,8 @@ AudioLimits SpeechPreparer::limits() const {
   return limits;
 }
 
-int64_t SpeechPreparer::batch_budget() const {
-  return (device_.is_cuda() ? 600 : 60) * kTokenizerRate;
+std::vector<std::string> SpeechPreparer::set_files() const {
+  return {"clips", "speakers.json", "condition.safetensors", kVoiceFile};
 }
 
 std::string SpeechPreparer::content_hash(const Utterance& utterance) const {
@@ -68,7 +65,7 @@ std::string SpeechPreparer::content_hash(const Utterance& utterance) const {
 bool SpeechPreparer::intact(const nlohmann::ordered_json& row) const {
   const auto there = [&](const char* key) {
     return row.contains(key) && row[key].is_string() &&
-           fs::exists(run_.data.prepared / row[key].get<std::string>());
+           opens([&] { open_tensor_file(run_.data.prepared / row[key].get<std::string>()); });
   };
   return there("clip") && (!options_.write_cache || there("torch_cache"));
 }
@@ -83,10 +80,14 @@ void SpeechPreparer::load(PrepItem& item) const {
   item.wave = at_rate(std::move(item.audio), kTokenizerRate);
 }
 
-std::vector<PreparedClip> SpeechPreparer::encode_audio(std::span<PrepItem* const> items) {
+void SpeechPreparer::take_encoded(PrepItem& item) {
+  fill_row(item, read_cache(item.utterance->row["cache"].get<std::string>(), config_.t3));
+}
+
+void SpeechPreparer::encode_recordings(std::span<PrepItem* const> items) {
   std::vector<torch::Tensor> waves, jobs, prompts;
   for (const PrepItem* item : items) {
-    waves.push_back(as_tensor(item->wave).to(device_));
+    waves.push_back(wave_of(*item).to(device_));
     prompts.push_back(head(waves.back(), kOtherPromptSamples, /*pad=*/false));
   }
   // One run for the whole clips and their padded first 3 s.
@@ -97,30 +98,13 @@ std::vector<PreparedClip> SpeechPreparer::encode_audio(std::span<PrepItem* const
   const std::vector<torch::Tensor> lent =
       voices_.tokenizer()->encode(prompts, config_.t3.speech_cond_prompt_len);
   const std::vector<torch::Tensor> speakers = voices_.voice_encoder()->embed(waves);
-  std::vector<PreparedClip> clips;
   for (size_t i = 0; i < items.size(); ++i) {
-    clips.push_back({codes[i], torch::tensor(items[i]->text_ids, torch::kInt64),
-                     speakers[i].to(torch::kCPU), codes[items.size() + i], lent[i]});
+    fill_row(*items[i], {codes[i], torch::tensor(items[i]->text_ids, torch::kInt64),
+                         speakers[i].to(torch::kCPU), codes[items.size() + i], lent[i]});
   }
-  return clips;
 }
 
-void SpeechPreparer::encode(std::span<PrepItem*> batch) {
-  c10::InferenceMode inference;
-  std::vector<PrepItem*> audible;
-  for (PrepItem* item : batch) {
-    if (needs_audio(*item->utterance)) {
-      audible.push_back(item);
-    } else {
-      store(*item, read_cache(item->utterance->row["cache"].get<std::string>(), config_.t3));
-    }
-  }
-  if (audible.empty()) return;
-  const std::vector<PreparedClip> clips = encode_audio(audible);
-  for (size_t i = 0; i < audible.size(); ++i) store(*audible[i], clips[i]);
-}
-
-void SpeechPreparer::store(PrepItem& item, const PreparedClip& clip) const {
+void SpeechPreparer::fill_row(PrepItem& item, const PreparedClip& clip) const {
   const Utterance& utterance = *item.utterance;
   if (clip.speech_codes.size(0) > kMostCodes) {
     item.refused = std::to_string(clip.speech_codes.size(0)) + " codes, inference stops at " +
@@ -133,15 +117,15 @@ void SpeechPreparer::store(PrepItem& item, const PreparedClip& clip) const {
     item.refused = error.what();
     return;
   }
-  write_clip(run_.data.prepared / clip_file(utterance.id), clip);
+  item.save = [this, clip, id = utterance.id] {
+    write_clip(run_.data.prepared / clip_file(id), clip);
+    if (options_.write_cache) write_cache(run_.data.prepared / cache_file(id), clip);
+  };
   item.seconds = static_cast<double>(clip.speech_codes.size(0)) / kCodesPerSecond;
   item.row = utterance.row;
   if (!utterance.speaker.empty()) item.row["speaker"] = utterance.speaker;
   item.row["clip"] = clip_file(utterance.id).string();
-  if (options_.write_cache) {
-    write_cache(run_.data.prepared / cache_file(utterance.id), clip);
-    item.row["torch_cache"] = cache_file(utterance.id).string();
-  }
+  if (options_.write_cache) item.row["torch_cache"] = cache_file(utterance.id).string();
   // What the losses will be taken over: a clip without labels never gets here.
   item.row["labels"] = {{"text", clip.text_ids.size(0) + 1},
                         {"speech", clip.speech_codes.size(0) + 1}};
@@ -173,7 +157,7 @@ nlohmann::ordered_json SpeechPreparer::finish(const std::vector<Utterance>& rows
                                               const fs::path& folder) {
   c10::InferenceMode inference;
   SpeakerClips speakers;
-  for (const Utterance& row : rows) speakers[row.speaker].push_back(row.id);
+  for (const Utterance& row : rows) speakers[row.speaker].add(row.id);
   write_speakers(folder / "speakers.json", speakers);
   nlohmann::ordered_json described = {{"speakers", nlohmann::ordered_json::object()}};
   for (const auto& [name, clips] : speakers)

@@ -10,15 +10,14 @@
 #include "models/chatterbox/options.h"
 #include "models/chatterbox/text.h"
 #include "models/chatterbox/voice.h"
-#include "ttsft/model/adapter.h"
+#include "ttsft/model/recording_preparer.h"
 
 namespace ttsft::chatterbox {
 
-class SpeechPreparer : public Preparer {
+class SpeechPreparer : public RecordingPreparer {
  public:
   explicit SpeechPreparer(const ModelContext& context);
 
-  std::string fingerprint() const override { return fingerprint_; }
   AudioLimits limits() const override;
   bool needs_audio(const Utterance& utterance) const override {
     return !utterance.row.contains("cache");
@@ -26,26 +25,20 @@ class SpeechPreparer : public Preparer {
   std::string content_hash(const Utterance& utterance) const override;
   bool intact(const nlohmann::ordered_json& row) const override;
   void load(PrepItem& item) const override;
-  int64_t length(const PrepItem& item) const override {
-    return static_cast<int64_t>(item.wave.size());
-  }
-  void encode(std::span<PrepItem*> batch) override;
-  int64_t batch_budget() const override;
   nlohmann::ordered_json finish(const std::vector<Utterance>& rows,
                                 const std::filesystem::path& folder) override;
+  std::vector<std::string> set_files() const override;
 
  private:
-  std::vector<PreparedClip> encode_audio(std::span<PrepItem* const> items);
-  void store(PrepItem& item, const PreparedClip& clip) const;
+  void encode_recordings(std::span<PrepItem* const> items) override;
+  void take_encoded(PrepItem& item) override;
+  void fill_row(PrepItem& item, const PreparedClip& clip) const;
   std::string choose_voice(const std::vector<Utterance>& rows,
                            const std::vector<ClipLengths>& lengths) const;
 
-  const RunConfig& run_;
   const Options& options_;
   Config config_;
   TextFrontend text_;
-  torch::Device device_;
-  std::string fingerprint_;
   VoiceMaker voices_;
 };
 

@@ -5,7 +5,6 @@
 #include "models/chatterbox/weights.h"
 #include "ttsft/core/log.h"
 #include "ttsft/model/merge_adapter.h"
-#include "ttsft/model/stepwise.h"
 #include "ttsft/nn/rng.h"
 
 namespace ttsft::chatterbox {
@@ -42,7 +41,6 @@ LmStage::LmStage(const ModelContext& context, const CheckpointRef& checkpoint)
   start_text_ = text.start();
   stop_text_ = text.stop();
   t3_ = load_t3(folder_, config_.t3, device_, context.dtype);
-  if (run_.train.activation_checkpointing) t3_->tfmr->set_activation_checkpointing(true);
 }
 
 Condition LmStage::condition_of(const PreparedRow& row, const PreparedClip& clip) {
@@ -100,19 +98,13 @@ std::unique_ptr<Sample> LmStage::random_sample(uint64_t seed) {
   return sample;
 }
 
-std::unique_ptr<Batch> LmStage::collate(std::span<const Sample* const> samples) const {
-  return std::make_unique<SpeechBatch>(objective_.collate(speech_rows(samples)));
-}
-
-std::unique_ptr<Batch> LmStage::collate_training(std::span<const Sample* const> samples,
-                                                 uint64_t seed) const {
-  if (options_.text_drop <= 0) return collate(samples);
-  torch::Generator generator = make_generator(torch::kCPU, derive_seed(seed, "text drop"));
-  const torch::Tensor draws =
-      torch::rand({static_cast<int64_t>(samples.size())}, generator, torch::TensorOptions());
+std::unique_ptr<Batch> LmStage::collate(std::span<const Sample* const> samples,
+                                        const Draw& draw) const {
   std::vector<bool> hidden;
-  for (int64_t i = 0; i < draws.size(0); ++i)
-    hidden.push_back(draws[i].item<double>() < options_.text_drop);
+  if (draw.training && options_.text_drop > 0) {
+    for (const Sample* sample : samples)
+      hidden.push_back(draw.happens(sample->id, "text_drop", options_.text_drop));
+  }
   return std::make_unique<SpeechBatch>(objective_.collate(speech_rows(samples), hidden));
 }
 
@@ -120,27 +112,24 @@ std::vector<LossTerm> LmStage::loss(const Batch& batch, const LossRequest& reque
   return objective_.loss(t3_, speech(batch).to(device_), request.accuracy);
 }
 
-Probe LmStage::train_probe(const Sample& sample) {
-  torch::NoGradGuard no_grad;
-  const SpeechSample* row = &speech(sample);
-  const SpeechBatch batch = objective_.collate(std::span(&row, 1)).to(device_);
-  torch::Tensor hidden = t3_->tfmr->forward(objective_.embed(t3_, batch)).squeeze(0);  // [T, D]
-  hidden = t3_->tfmr->norm(hidden.index_select(0, batch.speech.label_position));
-  return {t3_->speech_head(hidden).to(torch::kFloat32), batch.speech.label};
+LanguageStage::Sequence LmStage::sequence(const Batch& batch) {
+  const SpeechBatch moved = speech(batch).to(device_);
+  return {objective_.embed(t3_, moved), moved.speech.label_position, moved.speech.label};
 }
 
-Probe LmStage::decode_probe(const Sample& sample) {
-  torch::NoGradGuard no_grad;
-  const SpeechSample* row = &speech(sample);
-  const SpeechBatch batch = objective_.collate(std::span(&row, 1)).to(device_);
-  const torch::Tensor inputs = objective_.embed(t3_, batch);  // [1, T, D]
-  const int64_t prompt = inputs.size(1) - (row->speech.size(0) - 2);
-  KvCache cache = t3_->tfmr->make_cache(1, inputs.size(1), inputs.options());
-  return {stepwise_logits(
-              inputs, prompt,
-              [&](const torch::Tensor& x) { return t3_->tfmr->forward(x, {}, {}, &cache); },
-              [&](const torch::Tensor& x) { return t3_->speech_head(t3_->tfmr->norm(x)); }),
-          batch.speech.label};
+torch::Tensor LmStage::forward(const torch::Tensor& inputs) {
+  return t3_->tfmr->forward(inputs);
+}
+
+LanguageStage::Forward LmStage::decoder(int64_t capacity, const torch::Tensor& like) {
+  return [this, cache = t3_->tfmr->make_cache(1, capacity, like.options())](
+             const torch::Tensor& inputs) mutable {
+    return t3_->tfmr->forward(inputs, {}, {}, &cache);
+  };
+}
+
+torch::Tensor LmStage::logits(const torch::Tensor& states) {
+  return t3_->speech_head(t3_->tfmr->norm(states));
 }
 
 torch::Tensor LmStage::target_codes(const Sample& sample) const {

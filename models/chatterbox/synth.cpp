@@ -47,59 +47,40 @@ std::vector<std::string> SpeechSynthesizer::segments(const std::string& text) co
 }
 
 void SpeechSynthesizer::load() {
-  if (generator_) return;
+  if (lm_) return;
   c10::InferenceMode inference;
   T3 t3 = load_t3(base_, config_.t3, device_, dtype_);
   t3->eval();
-  merge_adapter(*t3, checkpoint_, lora_scale_, device_);
-  generator_ = std::make_unique<CodeGenerator>(t3, config_.t3, device_, dtype_);
+  wear_adapter(*t3, checkpoint_, lora_scale_, device_, dtype_);
+  lm_ = std::make_unique<T3Lm>(t3, config_.t3, tensor_options());
 }
 
-void SpeechSynthesizer::begin(std::span<const Prompt> prompts, const DecodeOptions& options) {
-  load();
-  std::vector<std::vector<int64_t>> texts;
-  seeds_.clear();
-  for (const Prompt& prompt : prompts) {
-    std::vector<int64_t> ids = text_.encode(prompt.text);
-    check_piece(std::ssize(ids), config_.t3.max_text_tokens, "chatterbox.segment_characters");
-    ids.insert(ids.begin(), text_.start());
-    ids.push_back(text_.stop());
-    texts.push_back(std::move(ids));
-    seeds_.push_back(prompt.seed);
-  }
+torch::TensorOptions SpeechSynthesizer::tensor_options() const {
+  return torch::TensorOptions().device(device_).dtype(dtype_);
+}
+
+DecodingPlan SpeechSynthesizer::plan(const DecodeOptions& options) {
   const SynthConfig& s = run_.synth;
   GenerateOptions generate;
   generate.sampling = {options.greedy,      s.temperature, s.top_k, s.top_p, s.min_p,
                        /*min_p_first=*/true};
   generate.repetition_penalty = s.repetition_penalty;
   generate.cfg_weight = options_.cfg_weight;
-  generate.start_tokens = options_.bos == "one" ? 1 : 2;
-  generate.exaggeration = options_.exaggeration;
   generate.max_steps = options.max_frames;
-  c10::InferenceMode inference;
-  generator_->begin(texts, voice_.t3, seeds_, generate);
+  return decoding_plan(generate);
 }
 
-void SpeechSynthesizer::step() {
+RowPrompt SpeechSynthesizer::prompt(const std::string& segment, uint64_t seed,
+                                    std::span<const torch::Tensor> /*earlier*/) {
   c10::InferenceMode inference;
-  generator_->step();
-}
-
-std::vector<Audio> SpeechSynthesizer::decode(const std::vector<torch::Tensor>& codes,
-                                             bool after_prompt, const Noise& noise) {
-  std::vector<AcousticRow> rows;
-  for (size_t i = 0; i < codes.size(); ++i) {
-    rows.emplace_back();
-    rows.back().codes = codes[i];
-    rows.back().seed = after_prompt ? seeds_.at(i) : static_cast<uint64_t>(run_.seed);
-    if (!noise.empty()) rows.back().noise = &noise;
-  }
-  std::vector<Audio> audio;
-  for (const torch::Tensor& wave : acoustic_->decode(rows)) {
-    audio.push_back({{}, acoustic_->sample_rate()});
-    audio.back().samples.assign(wave.data_ptr<float>(), wave.data_ptr<float>() + wave.numel());
-  }
-  return audio;
+  std::vector<int64_t> ids = text_.encode(segment);
+  check_piece(std::ssize(ids), config_.t3.max_text_tokens, "chatterbox.segment_characters");
+  ids.insert(ids.begin(), text_.start());
+  ids.push_back(text_.stop());
+  RowPrompt prompt =
+      lm_->prompt(ids, voice_.t3, options_.exaggeration, options_.bos == "one" ? 1 : 2);
+  prompt.seed = seed;
+  return prompt;
 }
 
 }  // namespace ttsft::chatterbox

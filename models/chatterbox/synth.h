@@ -26,16 +26,14 @@ class SpeechSynthesizer : public Synthesizer {
                     double lora_scale);
 
   std::vector<std::string> segments(const std::string& text) const override;
-  int64_t max_batch() const override { return device_.is_cuda() ? 8 : 4; }
   void load() override;  // T3; the decoder and the voice are loaded at once
-  void begin(std::span<const Prompt> prompts, const DecodeOptions& options) override;
-  void step() override;
-  torch::Tensor finished() const override { return generator_->finished(); }
-  std::vector<torch::Tensor> codes() override { return generator_->codes(); }
-  std::vector<Audio> decode(const std::vector<torch::Tensor>& codes, bool after_prompt,
-                            const Noise& noise) override;
-
-  const CodeGenerator& generator() const { return *generator_; }  // for the parity tests
+  SpeechLm& language_model() override { return *lm_; }
+  torch::TensorOptions tensor_options() const override;
+  DecodingPlan plan(const DecodeOptions& options) override;
+  RowPrompt prompt(const std::string& segment, uint64_t seed,
+                   std::span<const torch::Tensor> earlier) override;
+  torch::Tensor heard(const torch::Tensor& codes) const override { return keep_codes(codes); }
+  AcousticDecoder& acoustic() override { return *acoustic_; }
 
  private:
   const RunConfig& run_;
@@ -49,8 +47,7 @@ class SpeechSynthesizer : public Synthesizer {
   TextFrontend text_;
   Voice voice_;
   std::unique_ptr<Acoustic> acoustic_;
-  std::unique_ptr<CodeGenerator> generator_;
-  std::vector<uint64_t> seeds_;  // of begin()
+  std::unique_ptr<T3Lm> lm_;
 };
 
 }  // namespace ttsft::chatterbox

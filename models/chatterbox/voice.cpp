@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "models/chatterbox/mels.h"
+#include "ttsft/audio/sinc_resample.h"
 #include "ttsft/core/error.h"
-#include "ttsft/features/sinc_resample.h"
 #include "ttsft/io/torch_file.h"
 #include "ttsft/nn/weights.h"
 
@@ -103,8 +103,8 @@ Voice VoiceMaker::make(const fs::path& recording) {
 
   wave24k.resize(std::min(wave24k.size(), static_cast<size_t>(kDecoderSeconds * kOutputRate)));
   // Upstream resamples this path with a windowed sinc, so a second signal of 16 kHz exists.
-  const torch::Tensor wave16k = sinc_resample(tensor_of(wave24k, device_), kOutputRate,
-                                              kTokenizerRate, KernelPrecision::kDouble);
+  const torch::Tensor wave16k = tensor_of(
+      resample_sinc(wave24k, kOutputRate, kTokenizerRate, KernelPrecision::kDouble), device_);
   if (!speaker_encoder_)
     speaker_encoder_ =
         load_campplus(open_weights(checkpoint_, "s3gen"), "speaker_encoder.", device_);

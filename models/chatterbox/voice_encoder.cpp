@@ -72,7 +72,6 @@ torch::Tensor VoiceEncoderImpl::windows(const torch::Tensor& mel) {
 }
 
 torch::Tensor VoiceEncoderImpl::forward(const torch::Tensor& windows) {
-  c10::InferenceMode guard;
   return unit(proj(lstm(windows.to(proj->weight.device()).contiguous())).relu_());
 }
 

@@ -26,21 +26,14 @@ T3 load_t3(const fs::path& folder, const T3Config& config, torch::Device device,
   return t3;
 }
 
-void write_checkpoint(const fs::path& base, const fs::path& out,
-                      const std::map<std::string, torch::Tensor>& changed) {
+void write_checkpoint(const fs::path& base, const fs::path& out, const WeightChanges& changes,
+                      Rounding* rounding) {
   const auto file = open_weights(base, "t3_cfg");
-  std::vector<std::pair<std::string, torch::Tensor>> tensors;
-  for (const TensorView& view : file->tensors()) {
-    const auto replacement = changed.find(view.name);
-    const torch::Tensor value =
-        replacement == changed.end() ? copy_tensor(view) : replacement->second;
-    if (value.sizes().vec() != view.shape)
-      throw std::logic_error("write_checkpoint: shape of " + view.name);
-    tensors.emplace_back(view.name, value.detach().to(torch::kCPU, torch::kFloat32));
-  }
+  std::vector<WrittenTensor> tensors = as_they_are(file->tensors());
+  for (WrittenTensor& tensor : tensors) tensor.dtype = DType::kF32;
   fs::create_directories(out);
   link_release(base, out, written_anew);
-  save_tensors(out / kT3File, tensors);
+  write_weights(out / kT3File, tensors, changes, rounding);
 }
 
 }  // namespace ttsft::chatterbox

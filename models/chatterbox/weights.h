@@ -4,10 +4,10 @@
 #include <torch/torch.h>
 
 #include <filesystem>
-#include <map>
 #include <string>
 
 #include "models/chatterbox/modules.h"
+#include "ttsft/model/write_weights.h"
 
 namespace ttsft::chatterbox {
 
@@ -16,9 +16,9 @@ T3 load_t3(const std::filesystem::path& folder, const T3Config& config, torch::D
            torch::Dtype dtype);
 
 // A complete checkpoint: t3_cfg.safetensors in float32 with every tensor of the base in its order,
-// those in `changed` replaced; all other files linked, but for conds.pt and what train keeps for
+// those in `changes` replaced; all other files linked, but for conds.pt and what train keeps for
 // itself.
 void write_checkpoint(const std::filesystem::path& base, const std::filesystem::path& out,
-                      const std::map<std::string, torch::Tensor>& changed);
+                      const WeightChanges& changes, Rounding* rounding = nullptr);
 
 }  // namespace ttsft::chatterbox

@@ -3,12 +3,17 @@
 #include "models/indextts2/weights.h"
 #include "ttsft/core/error.h"
 #include "ttsft/io/torch_file.h"
+#include "ttsft/nn/length_batches.h"
 #include "ttsft/nn/rng.h"
 
 namespace ttsft::indextts2 {
 namespace {
 
 namespace fs = std::filesystem;
+
+// Mel frames, prompts included, that run together: a minute and a half. The vocoder's widest
+// activations take 50 kB a frame, twice that inside an activation.
+constexpr int64_t kBatchFrames = 8000;
 
 BigVgan read_vocoder(const Config& config, torch::Device device) {
   const fs::path folder = locate(config, Auxiliary::kBigVgan);
@@ -63,23 +68,47 @@ torch::Tensor Acoustic::noise_for(const AcousticRow& row, int64_t frames) const 
   return found->second.to(device_);
 }
 
-torch::Tensor Acoustic::speak(const AcousticRow& row, const torch::Tensor& codes) {
+torch::Tensor Acoustic::condition_of(const AcousticRow& row, const torch::Tensor& codes) {
   torch::Tensor vectors = codec_->vq2emb(codes);  // [n, hidden]
   if (row.states.defined())
     vectors = vectors + s2mel_.from_latents(row.states.to(device_, torch::kFloat32));
-  const int64_t frames = std::max<int64_t>(1, mel_frames(codes.size(0), duration_factor_));
-  const torch::Tensor condition = s2mel_.regulate(vectors, frames);
-  const torch::Tensor mel =
-      s2mel_.mel(voice_, condition, noise_for(row, voice_.mel.size(1) + frames), flow_);
-  return vocoder_(mel.unsqueeze(0))[0].to(torch::kCPU, torch::kFloat32).contiguous();
+  return s2mel_.regulate(vectors,
+                         std::max<int64_t>(1, mel_frames(codes.size(0), duration_factor_)));
 }
 
 std::vector<torch::Tensor> Acoustic::decode(std::span<const AcousticRow> rows) {
   c10::InferenceMode inference;
-  std::vector<torch::Tensor> codes, waves;
-  for (const AcousticRow& row : rows) codes.push_back(checked(row.codes));
-  for (size_t i = 0; i < rows.size(); ++i)
-    waves.push_back(codes[i].numel() == 0 ? torch::empty({0}) : speak(rows[i], codes[i]));
+  const int64_t known = voice_.mel.size(1), hop = vocoder_->options().samples_per_frame();
+  std::vector<torch::Tensor> waves(rows.size(), torch::empty({0}));
+  std::vector<torch::Tensor> conditions, noise;  // of the rows that are not empty
+  std::vector<size_t> audible;
+  std::vector<int64_t> frames;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const torch::Tensor codes = checked(rows[i].codes);
+    if (codes.numel() == 0) continue;
+    audible.push_back(i);
+    conditions.push_back(condition_of(rows[i], codes));
+    frames.push_back(known + conditions.back().size(0));
+    noise.push_back(noise_for(rows[i], frames.back()));
+  }
+  for (const std::vector<size_t>& batch : length_batches(frames, kBatchFrames)) {
+    std::vector<torch::Tensor> given, drawn;
+    RowLengths lengths;
+    for (const size_t i : batch) {
+      given.push_back(conditions[i]);
+      drawn.push_back(noise[i]);
+      lengths.push_back(conditions[i].size(0));
+    }
+    std::vector<torch::Tensor> mels = s2mel_.mels(voice_, given, drawn, flow_);
+    for (torch::Tensor& mel : mels) mel = mel.t();
+    const torch::Tensor mel = pad_rows(mels).transpose(1, 2);  // [B, mels, T]
+    const torch::Tensor spoken = vocoder_(mel, Rows(lengths, mel.size(2), device_));
+    for (size_t i = 0; i < batch.size(); ++i)
+      waves[audible[batch[i]]] = spoken[static_cast<int64_t>(i)]
+                                     .narrow(0, 0, lengths[i] * hop)
+                                     .to(torch::kCPU, torch::kFloat32)
+                                     .clone();
+  }
   return waves;
 }
 

@@ -25,7 +25,9 @@ class Acoustic : public AcousticDecoder {
  private:
   torch::Tensor checked(const torch::Tensor& codes) const;  // [F] on the device
   torch::Tensor noise_for(const AcousticRow& row, int64_t frames) const;
-  torch::Tensor speak(const AcousticRow& row, const torch::Tensor& codes);
+  // [T, C]: what the flow is conditioned on. The regulator's norms run over the whole of a row, so
+  // each goes alone.
+  torch::Tensor condition_of(const AcousticRow& row, const torch::Tensor& codes);
 
   torch::Device device_;
   int64_t mels_, codebook_size_;

@@ -1,7 +1,6 @@
 // IndexTTS2 behind the interface that the engines know.
-#include "ttsft/model/adapter.h"
+#include "ttsft/model/basic_adapter.h"
 
-#include "models/indextts2/fixture_files.h"
 #include "models/indextts2/options.h"
 #include "models/indextts2/prep.h"
 #include "models/indextts2/stage.h"
@@ -12,36 +11,30 @@
 namespace ttsft::indextts2 {
 namespace {
 
-Options& options_of(RunConfig& config) {
-  return static_cast<Options&>(*config.model_options);
+ModelInfo make_info() {
+  ModelInfo i;
+  i.name = "indextts2";
+  i.folder = "indextts2";
+  i.title = "IndexTTS2";
+  i.paradigm =
+      "autoregressive GPT-2 over semantic codes, flow matching to a mel spectrogram, BigVGAN "
+      "vocoder";
+  i.rates = {16000, 22050, 16000, 50};
+  i.license = {"the bilibili Model Use License and, for the semantic codec, CC-BY-NC-4.0", false,
+               "a licence of bilibili's own is needed above 100 million monthly users or 1 "
+               "billion RMB a year"};
+  i.stages = {"lm"};
+  i.lora_targets = {"c_attn", "c_proj", "c_fc"};
+  i.releases = {"IndexTeam/IndexTTS-2 (version 2.0)"};
+  i.peft_task_type = "";  // UnifiedVoice is no causal language model of Hugging Face
+  return i;
 }
 
-class IndexTts2Adapter : public ModelAdapter {
- public:
-  const ModelInfo& info() const override {
-    static const ModelInfo info = [] {
-      ModelInfo i;
-      i.name = "indextts2";
-      i.folder = "indextts2";
-      i.title = "IndexTTS2";
-      i.paradigm =
-          "autoregressive GPT-2 over semantic codes, flow matching to a mel spectrogram, BigVGAN "
-          "vocoder";
-      i.rates = {16000, 22050, 16000, 50};
-      i.license = {"the bilibili Model Use License and, for the semantic codec, CC-BY-NC-4.0",
-                   false,
-                   "a licence of bilibili's own is needed above 100 million monthly users or 1 "
-                   "billion RMB a year"};
-      i.stages = {"lm"};
-      i.lora_targets = {"c_attn", "c_proj", "c_fc"};
-      i.releases = {"IndexTeam/IndexTTS-2 (version 2.0)"};
-      i.peft_task_type = "";  // UnifiedVoice is no causal language model of Hugging Face
-      return i;
-    }();
-    return info;
-  }
+using Adapter = BasicAdapter<Options, SpeechPreparer, LmStage, SpeechSynthesizer>;
 
-  std::shared_ptr<Section> make_options() const override { return std::make_shared<Options>(); }
+class IndexTts2Adapter : public Adapter {
+ public:
+  IndexTts2Adapter() : Adapter(make_info()) {}
 
   void preset(RunConfig& config) const override {
     config.lora.targets.endings = info().lora_targets;
@@ -75,45 +68,32 @@ class IndexTts2Adapter : public ModelAdapter {
     return recognise_release(folder);
   }
 
-  std::unique_ptr<Preparer> make_preparer(const ModelContext& context) const override {
-    return std::make_unique<SpeechPreparer>(context);
-  }
-
-  std::unique_ptr<Stage> make_stage(const ModelContext& context,
-                                    const CheckpointRef& checkpoint) const override {
-    return std::make_unique<LmStage>(context, checkpoint);
-  }
-
-  std::unique_ptr<Synthesizer> make_synthesizer(const ModelContext& context,
-                                                const CheckpointSet& checkpoints,
-                                                double lora_scale) const override {
-    return std::make_unique<SpeechSynthesizer>(context, checkpoints.of("lm"), lora_scale);
-  }
-
-  void export_checkpoint(const ModelContext& context, const CheckpointSet& checkpoints,
-                         double lora_scale, const std::filesystem::path& out) const override;
-
-  std::vector<FixtureFile> fixture(FixtureSize size) const override { return fixture_files(size); }
+  Rounding export_checkpoint(const ModelContext& context, const CheckpointSet& checkpoints,
+                             double lora_scale, const std::filesystem::path& out) const override;
 };
 
-void IndexTts2Adapter::export_checkpoint(const ModelContext& context,
-                                         const CheckpointSet& checkpoints, double lora_scale,
-                                         const std::filesystem::path& out) const {
+Rounding IndexTts2Adapter::export_checkpoint(const ModelContext& context,
+                                             const CheckpointSet& checkpoints, double lora_scale,
+                                             const std::filesystem::path& out) const {
   c10::InferenceMode inference;
   const CheckpointRef& checkpoint = checkpoints.of("lm");
   const Config config = read_config(base_folder(context.config, checkpoint));
-  std::map<std::string, torch::Tensor> changed;
+  WeightChanges changes;
   if (checkpoint.kind == CheckpointKind::kAdapter) {
-    // Merged in float32 whatever the precision of the run.
-    UnifiedVoice model = load_gpt(open_gpt(config.gpt_file), config.gpt, /*dropout=*/0.0,
-                                  context.device, torch::kFloat32);
-    changed = merged_weights(*model, checkpoint, lora_scale, context.device);
+    // As the file stores it, so that it stays there; each weight is merged in float32.
+    const auto file = open_gpt(config.gpt_file);
+    UnifiedVoice model =
+        load_gpt(file, config.gpt, /*dropout=*/0.0, torch::kCPU, stored_dtype(*file));
+    changes = merged_weights(*model, checkpoint, lora_scale, context.device);
   }
-  const auto& options = static_cast<const Options&>(*context.config.model_options);
-  write_release(config, out, changed,
+  const auto& options = options_of(context.config);
+  Rounding rounding;
+  write_release(config, out, changes,
                 options.export_precision == "float16"   ? GptPrecision::kFloat16
                 : options.export_precision == "float32" ? GptPrecision::kFloat32
-                                                        : GptPrecision::kKeep);
+                                                        : GptPrecision::kKeep,
+                /*vocabulary=*/{}, &rounding);
+  return rounding;
 }
 
 }  // namespace

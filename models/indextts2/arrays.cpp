@@ -20,7 +20,8 @@ constexpr const char* kAgain = "run ttsft prep again";
 
 void write_array(const fs::path& file, const torch::Tensor& values) {
   fs::create_directories(file.parent_path());
-  write_npy(file, view_tensor("", values.detach().to(torch::kCPU).contiguous()));
+  write_npy(file, view_tensor("", values.detach().to(torch::kCPU).contiguous()),
+            Durability::kRename);
 }
 
 std::shared_ptr<const NpyFile> open_array(const fs::path& file) {
@@ -134,9 +135,9 @@ SpeakerPrompts read_speakers(const fs::path& file) {
   try {
     for (const auto& [name, clips] : json.at("clips").items()) {
       for (const Json& clip : clips)
-        speakers[name].push_back({clip.at("id").get<std::string>(),
-                                  clip.at("condition").get<std::string>(),
-                                  clip.at("emo_vec").get<std::string>()});
+        speakers[name].add({clip.at("id").get<std::string>(),
+                            clip.at("condition").get<std::string>(),
+                            clip.at("emo_vec").get<std::string>()});
     }
   } catch (const nlohmann::json::exception&) {
     throw DataError("does not list the clips of each speaker", file.string(), kAgain);
@@ -144,22 +145,13 @@ SpeakerPrompts read_speakers(const fs::path& file) {
   return speakers;
 }
 
-std::vector<PromptFiles> choose_prompts(const std::vector<PromptFiles>& clips,
-                                        const std::string& id, int64_t count, uint64_t seed) {
-  // Draws from all but the chosen ones: the n-th of what is left, whose place is found by walking
-  // up over the taken ones.
-  std::vector<size_t> taken;  // ascending
-  const auto own = std::find_if(clips.begin(), clips.end(),
-                                [&id](const PromptFiles& clip) { return clip.id == id; });
-  if (own != clips.end()) taken.push_back(static_cast<size_t>(own - clips.begin()));
+std::vector<PromptFiles> choose_prompts(const ClipList<PromptFiles>& clips, const std::string& id,
+                                        int64_t count, uint64_t seed) {
+  const auto draw = [&](int64_t i) {
+    return derive_seed(seed, "prompt " + std::to_string(i) + " of " + id);
+  };
   std::vector<PromptFiles> chosen;
-  for (int64_t i = 0; i < count && taken.size() < clips.size(); ++i) {
-    const uint64_t draw = derive_seed(seed, "prompt " + std::to_string(i) + " of " + id);
-    size_t place = draw % (clips.size() - taken.size());
-    for (const size_t earlier : taken) place += earlier <= place;
-    chosen.push_back(clips[place]);
-    taken.insert(std::upper_bound(taken.begin(), taken.end(), place), place);
-  }
+  for (const size_t place : clips.others(id, count, draw)) chosen.push_back(clips[place]);
   return chosen;
 }
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "models/indextts2/config.h"
+#include "ttsft/data/clip_list.h"
 
 namespace ttsft::indextts2 {
 
@@ -43,16 +44,19 @@ struct PromptFiles {
   std::string id;
   std::filesystem::path condition, emotion;
 };
+inline const std::string& clip_id(const PromptFiles& clip) {
+  return clip.id;
+}
 
 // speakers.json of the prepared folder: what each speaker's clips can lend, in manifest order.
-using SpeakerPrompts = std::map<std::string, std::vector<PromptFiles>>;
+using SpeakerPrompts = std::map<std::string, ClipList<PromptFiles>>;
 void write_speakers(const std::filesystem::path& file, const SpeakerPrompts& speakers);
 SpeakerPrompts read_speakers(const std::filesystem::path& file);
 
 // Up to `count` clips other than `id`, the same ones in every run of a seed. Empty when there is no
 // other.
-std::vector<PromptFiles> choose_prompts(const std::vector<PromptFiles>& clips,
-                                        const std::string& id, int64_t count, uint64_t seed);
+std::vector<PromptFiles> choose_prompts(const ClipList<PromptFiles>& clips, const std::string& id,
+                                        int64_t count, uint64_t seed);
 
 // A row that upstream's tools encoded. Its paths count from the manifest's folder.
 enum class RowKind {

@@ -16,11 +16,19 @@ void tell(const StageProbe& probe, std::string_view stage, const torch::Tensor& 
   if (probe) probe(stage, value);
 }
 
-// Which sub-sampled frames count: frame i sits on input frame 2 + 2i. [B, T'], bool
-torch::Tensor key_mask(const torch::Tensor& lengths, int64_t frames) {
+// Sub-sampled frame i sits on input frame 2 + 2i and needs the two before it. [B, T'], bool
+torch::Tensor reaches(const torch::Tensor& lengths, int64_t frames) {
   if (!lengths.defined()) return {};
   const torch::Tensor at = torch::arange(2, 2 + 2 * frames, 2, lengths.options());
   return at.unsqueeze(0) < lengths.unsqueeze(1);
+}
+
+// `frames` of them after the sub-sampling, padding included.
+ConformerMask mask_of(const ConditionLengths& lengths, int64_t frames) {
+  ConformerMask mask;
+  mask.rows = reaches(lengths.frames, frames);
+  mask.keys = lengths.valid.defined() ? reaches(lengths.valid, frames) : mask.rows;
+  return mask;
 }
 
 ConformerOptions conformer_options(const ConditionerConfig& config) {
@@ -82,13 +90,11 @@ ConformerEncoderImpl::ConformerEncoderImpl(const ConditionerConfig& config) {
 }
 
 torch::Tensor ConformerEncoderImpl::forward(const torch::Tensor& features,
-                                            const torch::Tensor& keys, const StageProbe& probe) {
+                                            const ConformerMask& mask, const StageProbe& probe) {
   torch::Tensor x = embed(features);
   tell(probe, "embed", x);
-  if (keys.defined()) tell(probe, "mask", keys);
+  if (mask.keys.defined()) tell(probe, "mask", mask.keys);
   const torch::Tensor positions = embed->positions(x.size(1));
-  ConformerMask mask;
-  mask.keys = keys;
   for (ConformerLayer& layer : encoders_) x = layer(x, positions, mask);
   x = after_norm(x);
   tell(probe, "conformer", x);
@@ -173,19 +179,19 @@ ConditionerImpl::ConditionerImpl(const GptConfig& config) {
 }
 
 torch::Tensor ConditionerImpl::condition(const torch::Tensor& features,
-                                         const torch::Tensor& lengths, const StageProbe& probe) {
-  const torch::Tensor keys = key_mask(lengths, (features.size(1) - 1) / 2);
+                                         const ConditionLengths& lengths, const StageProbe& probe) {
+  const ConformerMask mask = mask_of(lengths, (features.size(1) - 1) / 2);
   const torch::Tensor y =
-      perceiver_encoder(conditioning_encoder->forward(features, keys, probe), keys);
+      perceiver_encoder(conditioning_encoder->forward(features, mask, probe), mask.keys);
   tell(probe, "perceiver", y);
   return y;
 }
 
-torch::Tensor ConditionerImpl::emotion(const torch::Tensor& features, const torch::Tensor& lengths,
-                                       const StageProbe& probe) {
-  const torch::Tensor keys = key_mask(lengths, (features.size(1) - 1) / 2);
+torch::Tensor ConditionerImpl::emotion(const torch::Tensor& features,
+                                       const ConditionLengths& lengths, const StageProbe& probe) {
+  const ConformerMask mask = mask_of(lengths, (features.size(1) - 1) / 2);
   const torch::Tensor y =
-      emo_perceiver_encoder(emo_conditioning_encoder->forward(features, keys, probe), keys);
+      emo_perceiver_encoder(emo_conditioning_encoder->forward(features, mask, probe), mask.keys);
   tell(probe, "perceiver", y);
   return emo_layer(emovec_layer(y.select(1, 0)));
 }

@@ -39,8 +39,7 @@ TORCH_MODULE(Subsampling);
 class ConformerEncoderImpl : public torch::nn::Module {
  public:
   explicit ConformerEncoderImpl(const ConditionerConfig& config);
-  // keys: bool [B, T'], which frames are attended to; undefined: all.
-  torch::Tensor forward(const torch::Tensor& features, const torch::Tensor& keys,
+  torch::Tensor forward(const torch::Tensor& features, const ConformerMask& mask,
                         const StageProbe& probe = {});  // [B, T, F] -> [B, T', C]
 
  private:
@@ -78,6 +77,7 @@ TORCH_MODULE(PerceiverFeedForward);
 class PerceiverImpl : public torch::nn::Module {
  public:
   explicit PerceiverImpl(const ConditionerConfig& config);
+  // keys: bool [B, T'], which frames are attended to; undefined: all.
   torch::Tensor forward(const torch::Tensor& x,
                         const torch::Tensor& keys);  // [B, T', C] -> [B, L, D]
 
@@ -93,17 +93,23 @@ class PerceiverImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Perceiver);
 
+// How many frames of each row of a batch there are, and how many count. Both int64 [B].
+struct ConditionLengths {
+  torch::Tensor valid = {};   // upstream's length argument; undefined: all
+  torch::Tensor frames = {};  // rows are padded to the longest beyond this; undefined: none is
+};
+
 // The encoders of gpt.pth under their names there. float32, never trained.
 class ConditionerImpl : public torch::nn::Module {
  public:
   explicit ConditionerImpl(const GptConfig& config);
 
-  // features [B, T, F], float32; lengths [B], int64: frames of each row that count (upstream's
-  // length argument), undefined: all. T at least 3; DataError beyond the table of positions.
+  // features [B, T, F], float32, each row as if it were alone. T at least 3; DataError beyond the
+  // table of positions.
   // The probe hears embed, conformer, mask (of the conformer) and perceiver.
-  torch::Tensor condition(const torch::Tensor& features, const torch::Tensor& lengths = {},
+  torch::Tensor condition(const torch::Tensor& features, const ConditionLengths& lengths = {},
                           const StageProbe& probe = {});  // [B, L, D]
-  torch::Tensor emotion(const torch::Tensor& features, const torch::Tensor& lengths = {},
+  torch::Tensor emotion(const torch::Tensor& features, const ConditionLengths& lengths = {},
                         const StageProbe& probe = {});  // [B, D]
 
  private:

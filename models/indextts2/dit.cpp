@@ -38,11 +38,13 @@ DitAttentionImpl::DitAttentionImpl(int64_t dim, int64_t heads) : heads_(heads) {
   wo = register_module("wo", Linear(dim, dim));
 }
 
-torch::Tensor DitAttentionImpl::forward(const torch::Tensor& x, const Rope& rope) {
+torch::Tensor DitAttentionImpl::forward(const torch::Tensor& x, const Rope& rope,
+                                        const torch::Tensor& keys) {
   const auto parts =
-      wqkv(x).unflatten(-1, {3, heads_, -1}).permute({2, 0, 3, 1, 4}).unbind(0);  // [R, H, T, d]
-  const torch::Tensor y = at::scaled_dot_product_attention(apply_rope(parts[0], rope),
-                                                           apply_rope(parts[1], rope), parts[2]);
+      wqkv(x).unflatten(-1, {3, heads_, -1}).permute({2, 0, 3, 1, 4}).unbind(0);  // [N, H, T, d]
+  const torch::Tensor y = at::scaled_dot_product_attention(
+      apply_rope(parts[0], rope), apply_rope(parts[1], rope), parts[2],
+      keys.defined() ? std::optional(keys) : std::nullopt);
   return wo(y.transpose(1, 2).flatten(2));
 }
 
@@ -62,10 +64,10 @@ DitLayerImpl::DitLayerImpl(const DitOptions& options) {
 }
 
 torch::Tensor DitLayerImpl::forward(torch::Tensor x, const torch::Tensor& skipped, const Rope& rope,
-                                    const torch::Tensor& attention_time,
+                                    const torch::Tensor& keys, const torch::Tensor& attention_time,
                                     const torch::Tensor& ffn_time) {
   if (skipped.defined()) x = skip_in_linear(torch::cat({x, skipped}, -1));
-  x = x + attention->forward(attention_norm->forward(x, attention_time), rope);
+  x = x + attention->forward(attention_norm->forward(x, attention_time), rope, keys);
   return x + feed_forward(ffn_norm->forward(x, ffn_time));
 }
 
@@ -108,11 +110,12 @@ torch::Tensor DitWaveNetImpl::condition(const torch::Tensor& time) {
   return pointwise(cond_, time);
 }
 
-torch::Tensor DitWaveNetImpl::forward(torch::Tensor x, const torch::Tensor& condition) {
+torch::Tensor DitWaveNetImpl::forward(torch::Tensor x, const torch::Tensor& condition,
+                                      const Rows& rows) {
   torch::Tensor sum;
   for (size_t i = 0; i < in_.size(); ++i) {
     const int64_t total = in_[i]->options().effective_kernel() - 1, right = total / 2;
-    torch::Tensor a = in_[i](torch::reflection_pad1d(x, {total - right, right}));
+    torch::Tensor a = in_[i](rows.pad_reflect(x, total - right, right));
     a = a + condition.narrow(0, static_cast<int64_t>(i) * 2 * width_, 2 * width_).unsqueeze(1);
     const auto gates = a.chunk(2, 1);
     const torch::Tensor r = res_skip_[i](torch::tanh(gates[0]) * torch::sigmoid(gates[1]));
@@ -174,19 +177,20 @@ DitImpl::Schedule DitImpl::schedule(const torch::Tensor& times) {
 torch::Tensor DitImpl::constant(const torch::Tensor& prompt, const torch::Tensor& condition,
                                 const torch::Tensor& style, bool guided) {
   // The merging linear sees x | prompt | condition | style; all but x stay as they are.
-  const int64_t mels = options_.s2mel.in_channels, frames = condition.size(0);
+  const int64_t mels = options_.s2mel.in_channels, batch = condition.size(0);
+  const int64_t frames = condition.size(1);
   const torch::Tensor& weight = cond_x_merge_linear->weight;
   const torch::Tensor rest = weight.narrow(1, mels, weight.size(1) - mels);
-  const torch::Tensor with = torch::cat(
-      {prompt.t(), cond_projection(condition), style.unsqueeze(0).expand({frames, -1})}, 1);
-  std::vector<torch::Tensor> rows = {torch::linear(with, rest, cond_x_merge_linear->bias)};
-  if (guided) {
-    const torch::Tensor without = torch::cat(
-        {torch::zeros({mels}, prompt.options()), cond_projection->bias, torch::zeros_like(style)});
-    rows.push_back(
-        torch::linear(without, rest, cond_x_merge_linear->bias).unsqueeze(0).expand({frames, -1}));
-  }
-  return torch::stack(rows);  // [R, T, D]
+  const torch::Tensor with = torch::cat({prompt.transpose(1, 2), cond_projection(condition),
+                                         style.unsqueeze(1).expand({-1, frames, -1})},
+                                        2);
+  const torch::Tensor conditioned = torch::linear(with, rest, cond_x_merge_linear->bias);
+  if (!guided) return conditioned;
+  const torch::Tensor without =
+      torch::cat({torch::zeros({mels}, prompt.options()), cond_projection->bias,
+                  torch::zeros({style.size(1)}, style.options())});
+  const torch::Tensor free = torch::linear(without, rest, cond_x_merge_linear->bias);  // [D]
+  return torch::cat({conditioned, free.expand({batch, frames, -1})});
 }
 
 Rope DitImpl::rope(int64_t frames, torch::Device device) const {
@@ -198,16 +202,20 @@ Rope DitImpl::rope(int64_t frames, torch::Device device) const {
 
 torch::Tensor DitImpl::forward(const torch::Tensor& x, const torch::Tensor& constant,
                                const Schedule& schedule, size_t step, const Rope& rope,
-                               const StageProbe& probe) {
+                               const Rows& rows, const StageProbe& probe) {
   const auto tell = [&](const char* stage, const torch::Tensor& value) {
     if (probe) probe(stage, value);
   };
   const auto at = static_cast<int64_t>(step);
   const int64_t mels = options_.s2mel.in_channels, depth = std::ssize(layers_);
-  const torch::Tensor frames = x.t();  // [T, mels]
-  torch::Tensor h =
-      constant + torch::linear(frames, cond_x_merge_linear->weight.narrow(1, 0, mels));
-  std::vector<torch::Tensor> skipped;  // last in, first out
+  const int64_t copies = constant.size(0) / x.size(0);  // with the condition, and without
+  const torch::Tensor frames = x.transpose(1, 2);       // [B, T, mels]
+  const torch::Tensor merged =
+      torch::linear(frames, cond_x_merge_linear->weight.narrow(1, 0, mels));
+  torch::Tensor h = (constant.unflatten(0, {copies, -1}) + merged).flatten(0, 1);
+  torch::Tensor keys = rows.real(x.size(2));
+  if (keys.defined()) keys = keys.unsqueeze(1).unsqueeze(1);  // [N, 1, 1, T]
+  std::vector<torch::Tensor> skipped;                         // last in, first out
   for (int64_t i = 0; i < depth; ++i) {
     const auto n = static_cast<size_t>(i);
     torch::Tensor earlier;
@@ -215,18 +223,18 @@ torch::Tensor DitImpl::forward(const torch::Tensor& x, const torch::Tensor& cons
       earlier = skipped.back();
       skipped.pop_back();
     }
-    h = layers_[n]->forward(h, earlier, rope, schedule.attention[n][at], schedule.ffn[n][at]);
+    h = layers_[n]->forward(h, earlier, rope, keys, schedule.attention[n][at], schedule.ffn[n][at]);
     if (options_.s2mel.uvit_skip_connection && i < depth / 2) skipped.push_back(h);
     if (i == 0) tell("l0", h);
   }
   h = norm_->forward(h, schedule.norm[at]);
   tell("transformer", h);
-  if (skip_linear) h = skip_linear(torch::cat({h, frames.expand({h.size(0), -1, -1})}, -1));
-  const torch::Tensor y = wavenet->forward(conv1(h).transpose(1, 2), schedule.wavenet[at]);
+  if (skip_linear) h = skip_linear(torch::cat({h, frames.repeat({copies, 1, 1})}, -1));
+  const torch::Tensor y = wavenet->forward(conv1(h).transpose(1, 2), schedule.wavenet[at], rows);
   tell("wavenet", y);
   const torch::Tensor z =
       final_layer->forward(y.transpose(1, 2) + res_projection(h), schedule.final[at]);
-  const torch::Tensor velocity = pointwise(conv2, z).transpose(1, 2);  // [R, mels, T]
+  const torch::Tensor velocity = pointwise(conv2, z).transpose(1, 2);  // [N, mels, T]
   tell("out", velocity);
   return velocity;
 }

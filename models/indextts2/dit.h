@@ -42,7 +42,8 @@ TORCH_MODULE(AdaptiveNorm);
 class DitAttentionImpl : public torch::nn::Module {
  public:
   DitAttentionImpl(int64_t dim, int64_t heads);
-  torch::Tensor forward(const torch::Tensor& x, const Rope& rope);  // [R, T, D]
+  // [N, T, D]; keys: bool [N, 1, 1, T], true = heard, undefined: all.
+  torch::Tensor forward(const torch::Tensor& x, const Rope& rope, const torch::Tensor& keys);
 
  private:
   int64_t heads_;
@@ -66,7 +67,8 @@ class DitLayerImpl : public torch::nn::Module {
  public:
   explicit DitLayerImpl(const DitOptions& options);
   torch::Tensor forward(torch::Tensor x, const torch::Tensor& skipped, const Rope& rope,
-                        const torch::Tensor& attention_time, const torch::Tensor& ffn_time);
+                        const torch::Tensor& keys, const torch::Tensor& attention_time,
+                        const torch::Tensor& ffn_time);
 
   AdaptiveNorm attention_norm{nullptr}, ffn_norm{nullptr};
 
@@ -95,8 +97,8 @@ class DitWaveNetImpl : public torch::nn::Module {
  public:
   explicit DitWaveNetImpl(const S2MelConfig& config);
   torch::Tensor condition(const torch::Tensor& time);  // [S, W] -> [S, 2 W layers]
-  torch::Tensor forward(torch::Tensor x,
-                        const torch::Tensor& condition);  // [R, W, T], [2 W layers]
+  // [N, W, T], [2 W layers]; edges are reflected at each row's own end.
+  torch::Tensor forward(torch::Tensor x, const torch::Tensor& condition, const Rows& rows);
 
  private:
   int64_t width_, dilation_rate_;
@@ -110,7 +112,7 @@ class DitFinalLayerImpl : public torch::nn::Module {
  public:
   DitFinalLayerImpl(int64_t dim, int64_t time_dim);
   torch::Tensor modulation(const torch::Tensor& time) { return modulation_(torch::silu(time)); }
-  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& modulation);  // [R, T, W]
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& modulation);  // [N, T, W]
 
  private:
   Linear linear{nullptr}, modulation_{nullptr};
@@ -128,17 +130,18 @@ class DitImpl : public torch::nn::Module {
   };
   Schedule schedule(const torch::Tensor& times);  // [S]
 
-  // What does not change from step to step, of a guided run: row 0 with prompt, condition and
-  // style, row 1 with zeros in their places. guided false: row 0 alone.
-  torch::Tensor constant(const torch::Tensor& prompt,     // [mels, T]
-                         const torch::Tensor& condition,  // [T, C]
-                         const torch::Tensor& style,      // [S]
-                         bool guided);                    // -> [R, T, D]
+  // What does not change from step to step, of a guided run: B rows with prompt, condition and
+  // style, then B rows with zeros in their places. guided false: the first B alone.
+  torch::Tensor constant(const torch::Tensor& prompt,     // [B, mels, T]
+                         const torch::Tensor& condition,  // [B, T, C]
+                         const torch::Tensor& style,      // [B, S]
+                         bool guided);                    // -> [N, T, D], N = 2 B or B
 
-  // x [mels, T] -> velocities [R, mels, T]. Stages: l0, transformer, wavenet, out.
+  // x [B, mels, T] -> velocities [N, mels, T]. `rows` are the N rows, for which each comes out as
+  // it would alone. Stages: l0, transformer, wavenet, out.
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& constant,
                         const Schedule& schedule, size_t step, const Rope& rope,
-                        const StageProbe& probe = {});
+                        const Rows& rows = {}, const StageProbe& probe = {});
   Rope rope(int64_t frames, torch::Device device) const;
 
  private:

@@ -1,9 +1,5 @@
 #include "models/indextts2/generate.h"
 
-#include <algorithm>
-
-#include "ttsft/nn/left_padding.h"
-#include "ttsft/nn/rng.h"
 
 namespace ttsft::indextts2 {
 namespace {
@@ -43,111 +39,50 @@ torch::Tensor prompt_inputs(UnifiedVoice& model, const GptConfig& config,
   return torch::cat({prefix, model->text(ids, torch::arange(ids.size(0), ids.options()))});
 }
 
-CodeGenerator::CodeGenerator(UnifiedVoice model, const GptConfig& config, torch::Device device,
-                             torch::Dtype dtype)
-    : model_(std::move(model)),
-      config_(config),
-      tensor_options_(torch::TensorOptions().device(device).dtype(dtype)) {}
-
-void CodeGenerator::begin(const std::vector<SpeechPrompt>& prompts,
-                          const std::vector<uint64_t>& seeds, const GenerateOptions& options) {
-  options_ = options;
-  if (options.beams > 1) options_.sampling.min_keep = 2;
-  steps_ = 0;
-  // The last code is never fed, and row k + 2 must exist for those that are.
-  limit_ = std::min({options.max_codes, config_.max_mel_tokens, config_.mel_positions - 1});
-  const auto batch = std::ssize(prompts);
-  const torch::Tensor start = mel_inputs(model_, {config_.start_mel_token});  // [1, D]
-  std::vector<torch::Tensor> inputs;
-  generators_.clear();
-  for (size_t row = 0; row < prompts.size(); ++row) {
-    inputs.push_back(torch::cat({prompt_inputs(model_, config_, prompts[row]), start}));
-    generators_.push_back(make_generator(tensor_options_.device(), seeds.at(row)));
-  }
-  const LeftPadded padded = pad_left(inputs, limit_, tensor_options_);
-  prompt_length_ = padded.inputs.size(1);
-  mask_ = padded.mask;
-  cache_ = model_->gpt->make_cache(batch, prompt_length_ + limit_, tensor_options_);
-  look(model_->gpt->forward(padded.inputs, padded.prefill_mask, &*cache_));
-
-  const int64_t beams = options_.beams;
-  const auto flags = tensor_options_.dtype(torch::kBool);
-  seen_ = torch::zeros({batch * beams, config_.mel_vocabulary}, flags);
-  seen_.select(1, kPromptId).fill_(true);
-  seen_.select(1, config_.start_mel_token).fill_(true);
-  finished_ = torch::zeros({batch}, flags);
-  codes_.clear();
-  ended_.clear();
-  beams_.reset();
-  if (beams == 1) return;
-  beams_.emplace(BeamOptions{beams, config_.stop_mel_token, options_.length_penalty,
-                             !options_.sampling.greedy},
-                 batch, limit_, tensor_options_.device());
-  // All beams of a text start alike.
-  const torch::Tensor rows =
-      torch::arange(batch, tensor_options_.dtype(torch::kInt64)).repeat_interleave(beams);
-  cache_->reorder(rows);
-  logits_ = logits_.index_select(0, rows);
-  if (mask_.defined()) mask_ = mask_.index_select(0, rows);
+DecodingPlan decoding_plan(const GptConfig& config, const GenerateOptions& options) {
+  DecodingPlan plan;
+  plan.sampling = options.sampling;
+  if (options.repetition_penalty != 1.0)
+    plan.rules.push_back(repetition_penalty(options.repetition_penalty));
+  plan.end = {config.stop_mel_token};
+  plan.said = {kPromptId, config.start_mel_token};
+  plan.max_frames = options.max_codes;
+  plan.beams = options.beams;
+  plan.length_penalty = options.length_penalty;
+  return plan;
 }
 
-void CodeGenerator::look(const torch::Tensor& output) {
-  const torch::Tensor hidden = model_->norm(output.select(1, output.size(1) - 1));  // [B N, D]
-  logits_ = model_->mel_head(hidden).to(torch::kFloat32);                           // [B N, V]
+GptLm::GptLm(UnifiedVoice model, const GptConfig& config, torch::TensorOptions options,
+             MelPositions positions)
+    : model_(std::move(model)), config_(config), options_(options), positions_(positions) {}
+
+RowPrompt GptLm::prompt(const SpeechPrompt& prompt) {
+  RowPrompt row;
+  row.inputs = torch::cat(
+      {prompt_inputs(model_, config_, prompt), mel_inputs(model_, {config_.start_mel_token})});
+  return row;
 }
 
-void CodeGenerator::step() {
-  if (steps_ >= limit_) return;
-  if (steps_ > 0) {
-    const int64_t position = steps_ - 1 + (options_.positions == MelPositions::kUpstream ? 2 : 1);
-    const torch::Tensor input =
-        model_->mel(last_codes_, torch::full({1}, position, tensor_options_.dtype(torch::kInt64)));
-    torch::Tensor mask;
-    if (mask_.defined()) mask = mask_.narrow(3, 0, cache_->length() + 1);
-    look(model_->gpt->forward(input.unsqueeze(1), mask, &*cache_));
-  }
-  torch::Tensor scores = beams_ ? logits_.log_softmax(-1) : logits_.clone();
-  apply_repetition_penalty(scores, seen_, options_.repetition_penalty);
-  if (beams_) {
-    search(scores);
-  } else {
-    pick(scores);
-  }
-  seen_.scatter_(1, last_codes_.unsqueeze(1), true);
-  ++steps_;
+KvCache GptLm::make_cache(int64_t rows, int64_t capacity) const {
+  return model_->gpt->make_cache(rows, capacity, options_);
 }
 
-void CodeGenerator::search(const torch::Tensor& scores) {
-  const BeamSearch::Step next = beams_->advance(
-      options_.sampling.greedy ? scores : filter_scores(scores, options_.sampling), generators_);
-  cache_->reorder(next.rows, prompt_length_);
-  seen_ = seen_.index_select(0, next.rows);
-  last_codes_ = next.tokens;
+torch::Tensor GptLm::forward(const torch::Tensor& x, KvCache& cache) {
+  return model_->gpt->forward(x, {}, &cache);
 }
 
-void CodeGenerator::pick(const torch::Tensor& scores) {
-  const torch::Tensor code = pick_tokens(scores, options_.sampling, generators_);  // [B]
-  finished_ = finished_ | (code == config_.stop_mel_token);
-  ended_.push_back(finished_);
-  codes_.push_back(code);
-  last_codes_ = code;  // a row that has ended goes on with whatever it picks; nobody reads it
+torch::Tensor GptLm::norm(const torch::Tensor& hidden) {
+  return model_->norm(hidden);
 }
 
-torch::Tensor CodeGenerator::finished() const {
-  return beams_ ? beams_->finished() : finished_;
+torch::Tensor GptLm::logits(const torch::Tensor& state) {
+  return model_->mel_head(state).to(torch::kFloat32);
 }
 
-std::vector<torch::Tensor> CodeGenerator::codes() const {
-  if (beams_) return beams_->best();
-  const int64_t batch = finished_.size(0);
-  if (codes_.empty())
-    return std::vector<torch::Tensor>(static_cast<size_t>(batch), torch::empty({0}, torch::kInt64));
-  const torch::Tensor all = torch::stack(codes_, 1).to(torch::kCPU);  // [B, n]
-  const torch::Tensor lengths = torch::stack(ended_, 1).logical_not().sum(1).to(torch::kCPU);
-  std::vector<torch::Tensor> rows;
-  for (int64_t row = 0; row < batch; ++row)
-    rows.push_back(all[row].narrow(0, 0, lengths[row].item<int64_t>()).contiguous());
-  return rows;
+torch::Tensor GptLm::embed(const torch::Tensor& frame, const torch::Tensor& number) {
+  const int64_t first = positions_ == MelPositions::kUpstream ? 2 : 1;
+  // Rows that have ended are asked for one place too many.
+  return model_->mel(frame.squeeze(1), (number + first).clamp_max(config_.mel_positions - 1));
 }
 
 std::vector<torch::Tensor> code_latents(UnifiedVoice& model, const GptConfig& config,

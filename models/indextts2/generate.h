@@ -1,16 +1,14 @@
-// Prompts, the decoding loop and the second pass. Source: index-tts v2.0.0,
+// Prompts, the language model as the decoding core knows it, and the second pass. Source: index-tts v2.0.0,
 // indextts/gpt/model_v2.py (inference_speech, forward) and infer_v2.py (specification section 10).
 #pragma once
 
 #include <torch/torch.h>
 
-#include <optional>
+#include <algorithm>
 #include <vector>
 
 #include "models/indextts2/modules.h"
-#include "ttsft/nn/beam_search.h"
-#include "ttsft/nn/kv_cache.h"
-#include "ttsft/nn/sampling.h"
+#include "ttsft/model/speech_lm.h"
 
 namespace ttsft::indextts2 {
 
@@ -35,44 +33,33 @@ struct GenerateOptions {
   SamplingOptions sampling;
   int64_t beams = 1;
   double repetition_penalty = 10.0, length_penalty = 0.0;
-  int64_t max_codes = 1500;  // further limited by the position table
-  MelPositions positions = MelPositions::kUpstream;
+  int64_t max_codes = 1500;
 };
+DecodingPlan decoding_plan(const GptConfig& config, const GenerateOptions& options);
 
-// Decodes a batch of prompts code by code, each with a search of `beams` beams. Prompts are padded
-// on the left; each row's result is what it would be alone.
-class CodeGenerator {
+// The GPT as the decoding core knows it.
+class GptLm : public SpeechLm {
  public:
-  CodeGenerator(UnifiedVoice model, const GptConfig& config, torch::Device device,
-                torch::Dtype dtype);
+  GptLm(UnifiedVoice model, const GptConfig& config, torch::TensorOptions options,
+        MelPositions positions);
 
-  void begin(const std::vector<SpeechPrompt>& prompts, const std::vector<uint64_t>& seeds,
-             const GenerateOptions& options);
-  void step();                               // nothing more happens once the limit is reached
-  torch::Tensor finished() const;            // [B], bool
-  std::vector<torch::Tensor> codes() const;  // per row [n], int64, CPU, without the stop token
+  RowPrompt prompt(const SpeechPrompt& prompt);
 
-  // Read out by parity tests: logits of the next code before any processing, [B * beams, V].
-  const torch::Tensor& last_logits() const { return logits_; }
+  KvCache make_cache(int64_t rows, int64_t capacity) const override;
+  torch::Tensor forward(const torch::Tensor& x, KvCache& cache) override;
+  torch::Tensor norm(const torch::Tensor& hidden) override;
+  torch::Tensor logits(const torch::Tensor& state) override;
+  torch::Tensor embed(const torch::Tensor& frame, const torch::Tensor& number) override;
+  // The last code is never fed, and row k + 2 must exist for those that are.
+  int64_t most_frames() const override {
+    return std::min(config_.max_mel_tokens, config_.mel_positions - 1);
+  }
 
  private:
-  void look(const torch::Tensor& output);    // logits of the last position
-  void search(const torch::Tensor& scores);  // one step of several beams
-  void pick(const torch::Tensor& scores);    // one step of one beam
-
   UnifiedVoice model_;
   GptConfig config_;
-  torch::TensorOptions tensor_options_;
-  GenerateOptions options_;
-  int64_t limit_ = 0, steps_ = 0, prompt_length_ = 0;
-  std::vector<torch::Generator> generators_;
-  std::optional<KvCache> cache_;
-  std::optional<BeamSearch> beams_;
-  torch::Tensor mask_;  // [B * N, 1, 1, capacity], bool; undefined when no row is padded
-  torch::Tensor logits_, seen_, finished_;
-  torch::Tensor last_codes_;          // [B * N] of the latest step
-  std::vector<torch::Tensor> codes_;  // [B] per step, one beam
-  std::vector<torch::Tensor> ended_;  // [B] bool per step: the row had ended with this code
+  torch::TensorOptions options_;
+  MelPositions positions_;
 };
 
 // The second pass: states behind the norms that predict each code, from the whole sequence at once

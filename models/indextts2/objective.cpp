@@ -50,7 +50,8 @@ SpeechBatch Objective::collate(std::span<const SpeechSample* const> samples) con
   batch.text = text.build();
   batch.mel = mel.build();
   batch.positions = rows * longest;
-  batch.supervised = {{"text", batch.text.label.size(0)}, {"mel", batch.mel.label.size(0)}};
+  batch.supervised["text"] = static_cast<double>(batch.text.label.size(0));
+  batch.supervised["mel"] = static_cast<double>(batch.mel.label.size(0));
   return batch;
 }
 

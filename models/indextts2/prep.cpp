@@ -3,13 +3,14 @@
 #include <algorithm>
 
 #include "models/indextts2/manifests.h"
+#include "ttsft/audio/sinc_resample.h"
 #include "ttsft/core/error.h"
 #include "ttsft/core/hash.h"
 #include "ttsft/core/log.h"
 #include "ttsft/core/strings.h"
 #include "ttsft/data/prepared_set.h"
-#include "ttsft/features/sinc_resample.h"
 #include "ttsft/io/atomic_file.h"
+#include "ttsft/io/npy.h"
 #include "ttsft/io/torch_file.h"
 #include "ttsft/model/text_checks.h"
 #include "ttsft/text/python_string.h"
@@ -25,10 +26,7 @@ constexpr const char* kFormat = "indextts2 arrays 1";
 
 constexpr int kEncoderRate = 16000;
 constexpr double kCodesPerSecond = 50;
-
-torch::Tensor as_tensor(const std::vector<float>& wave) {
-  return torch::from_blob(const_cast<float*>(wave.data()), {static_cast<int64_t>(wave.size())});
-}
+constexpr double kSecondsOnCpu = 60;  // of a batch
 
 }  // namespace
 
@@ -48,11 +46,10 @@ std::string clean_text(const std::string& text) {
 }
 
 SpeechPreparer::SpeechPreparer(const ModelContext& context)
-    : run_(context.config),
+    : RecordingPreparer(context, kSecondsOnCpu),
       options_(static_cast<const Options&>(*run_.model_options)),
       config_(read_config(run_.checkpoint)),
-      text_(run_.checkpoint, options_.text()),
-      device_(context.device) {
+      text_(run_.checkpoint, options_.text()) {
   if (!options_.extend_vocabulary.empty()) {
     // The rows that train will add.
     config_.gpt.text_vocabulary = std::max(config_.gpt.text_vocabulary, text_.size() + 1);
@@ -99,10 +96,6 @@ AudioLimits SpeechPreparer::limits() const {
   return limits;
 }
 
-int64_t SpeechPreparer::batch_budget() const {
-  return (device_.is_cuda() ? 600 : 60) * kEncoderRate;
-}
-
 fs::path SpeechPreparer::source_path(const nlohmann::ordered_json& row,
                                      const std::string& key) const {
   if (!row.contains(key) || !row[key].is_string()) return {};
@@ -127,7 +120,7 @@ bool SpeechPreparer::intact(const nlohmann::ordered_json& row) const {
   const std::vector<std::string> keys = path_keys(row_kind(row));
   return std::all_of(keys.begin(), keys.end(), [&](const std::string& key) {
     return !row.contains(key) || !row[key].is_string() ||
-           fs::exists(run_.data.prepared / row[key].get<std::string>());
+           opens([&] { NpyFile::open(run_.data.prepared / row[key].get<std::string>()); });
   });
 }
 
@@ -144,10 +137,9 @@ void SpeechPreparer::load(PrepItem& item) const {
                    where);
   // Upstream's way by 24 kHz: without it most codes are others.
   const int rate = item.audio.sample_rate, middle = static_cast<int>(config_.sample_rate);
-  torch::Tensor wave =
-      sinc_resample(as_tensor(item.audio.samples), rate, middle, KernelPrecision::kFloat);
-  wave = sinc_resample(wave, middle, kEncoderRate, KernelPrecision::kFloat).contiguous();
-  item.wave.assign(wave.data_ptr<float>(), wave.data_ptr<float>() + wave.numel());
+  item.wave =
+      resample_sinc(resample_sinc(item.audio.samples, rate, middle, KernelPrecision::kFloat),
+                    middle, kEncoderRate, KernelPrecision::kFloat);
 }
 
 void SpeechPreparer::check_encoded(PrepItem& item) const {
@@ -164,68 +156,65 @@ void SpeechPreparer::check_encoded(PrepItem& item) const {
   item.row = std::move(row);
 }
 
-void SpeechPreparer::encode(std::span<PrepItem*> batch) {
-  c10::InferenceMode inference;
-  std::vector<PrepItem*> recordings;
-  std::copy_if(batch.begin(), batch.end(), std::back_inserter(recordings),
-               [this](const PrepItem* item) { return needs_audio(*item->utterance); });
-  if (!recordings.empty()) encode_recordings(recordings);
+// The latents and the emotion vector of each recording.
+std::pair<torch::Tensor, torch::Tensor> SpeechPreparer::lend(
+    const std::vector<SpeechFeatures>& features) {
+  std::vector<torch::Tensor> rows;
+  std::vector<int64_t> valid, frames;
+  for (const SpeechFeatures& row : features) {
+    rows.push_back(row.frames);
+    valid.push_back(row.valid);
+    frames.push_back(row.frames.size(0));
+  }
+  const torch::Tensor x = torch::nn::utils::rnn::pad_sequence(rows, /*batch_first=*/true);
+  const ConditionLengths lengths{torch::tensor(valid, torch::kInt64).to(device_),
+                                 torch::tensor(frames, torch::kInt64).to(device_)};
+  Conditioner& conditioner = encoders().conditioner;
+  return {conditioner->condition(x, lengths).to(torch::kCPU),
+          conditioner->emotion(x, lengths).to(torch::kCPU)};
 }
 
 void SpeechPreparer::encode_recordings(std::span<PrepItem* const> items) {
   Encoders& with = encoders();
   std::vector<torch::Tensor> waves, frames;
-  for (const PrepItem* item : items) waves.push_back(as_tensor(item->wave));
+  for (const PrepItem* item : items) waves.push_back(wave_of(*item));
   const std::vector<SpeechFeatures> features = with.speech.encode(waves);
-  std::map<int64_t, std::vector<size_t>> by_length;  // the perceivers hear no padding
-  for (size_t i = 0; i < features.size(); ++i) {
-    frames.push_back(features[i].frames);
-    by_length[features[i].frames.size(0)].push_back(i);
-  }
+  for (const SpeechFeatures& row : features) frames.push_back(row.frames);
   const std::vector<SemanticCodes> codes = with.codec->quantize(frames);
-  std::vector<torch::Tensor> conditions(items.size()), emotions(items.size());
-  for (const auto& [length, members] : by_length) {
-    std::vector<torch::Tensor> rows;
-    std::vector<int64_t> valid;
-    for (const size_t i : members) {
-      rows.push_back(frames[i]);
-      valid.push_back(features[i].valid);
-    }
-    const torch::Tensor x = torch::stack(rows);
-    const torch::Tensor lengths = torch::tensor(valid, torch::kInt64).to(device_);
-    const torch::Tensor condition = with.conditioner->condition(x, lengths).to(torch::kCPU);
-    const torch::Tensor emotion = with.conditioner->emotion(x, lengths).to(torch::kCPU);
-    for (size_t row = 0; row < members.size(); ++row) {
-      conditions[members[row]] = condition[static_cast<int64_t>(row)];
-      emotions[members[row]] = emotion[static_cast<int64_t>(row)];
-    }
-  }
+  const auto [conditions, emotions] = lend(features);
   for (size_t i = 0; i < items.size(); ++i) {
-    PrepItem& item = *items[i];
-    const Utterance& utterance = *item.utterance;
-    const int64_t count = codes[i].codes.size(0);
-    if (count > config_.gpt.max_mel_tokens) {
-      item.refused = std::to_string(count) + " codes, the model has places for " +
-                     std::to_string(config_.gpt.max_mel_tokens) + ": cut the recording";
-      continue;
-    }
-    const std::vector<int64_t>& ids = item.text_ids;
-    const ArrayFiles files = array_files(utterance.id);
-    write_ids(run_.data.prepared / files.codes, codes[i].codes);
-    write_ids(run_.data.prepared / files.text_ids, torch::tensor(ids, torch::kInt64));
-    write_floats(run_.data.prepared / files.condition, conditions[i]);
-    write_floats(run_.data.prepared / files.emotion, emotions[i]);
-    item.seconds = static_cast<double>(count) / kCodesPerSecond;
-    item.row = utterance.row;
-    if (!utterance.speaker.empty()) item.row["speaker"] = utterance.speaker;
-    item.row["text_ids_path"] = files.text_ids.string();
-    item.row["text_len"] = ids.size();
-    item.row["codes_path"] = files.codes.string();
-    item.row["code_len"] = count;
-    item.row["condition_path"] = files.condition.string();
-    item.row["condition_len"] = config_.gpt.speaker.latents;
-    item.row["emo_vec_path"] = files.emotion.string();
+    const auto row = static_cast<int64_t>(i);
+    fill_row(*items[i], codes[i].codes.to(torch::kCPU), conditions[row], emotions[row]);
   }
+}
+
+void SpeechPreparer::fill_row(PrepItem& item, const torch::Tensor& codes,
+                              const torch::Tensor& condition, const torch::Tensor& emotion) const {
+  const Utterance& utterance = *item.utterance;
+  const int64_t count = codes.size(0);
+  if (count > config_.gpt.max_mel_tokens) {
+    item.refused = std::to_string(count) + " codes, the model has places for " +
+                   std::to_string(config_.gpt.max_mel_tokens) + ": cut the recording";
+    return;
+  }
+  const ArrayFiles files = array_files(utterance.id);
+  item.save = [folder = run_.data.prepared, files, codes, condition, emotion,
+               ids = torch::tensor(item.text_ids, torch::kInt64)] {
+    write_ids(folder / files.codes, codes);
+    write_ids(folder / files.text_ids, ids);
+    write_floats(folder / files.condition, condition);
+    write_floats(folder / files.emotion, emotion);
+  };
+  item.seconds = static_cast<double>(count) / kCodesPerSecond;
+  item.row = utterance.row;
+  if (!utterance.speaker.empty()) item.row["speaker"] = utterance.speaker;
+  item.row["text_ids_path"] = files.text_ids.string();
+  item.row["text_len"] = item.text_ids.size();
+  item.row["codes_path"] = files.codes.string();
+  item.row["code_len"] = count;
+  item.row["condition_path"] = files.condition.string();
+  item.row["condition_len"] = config_.gpt.speaker.latents;
+  item.row["emo_vec_path"] = files.emotion.string();
 }
 
 std::set<std::string> SpeechPreparer::validation_of(const std::vector<Utterance>& rows) const {
@@ -255,7 +244,7 @@ nlohmann::ordered_json SpeechPreparer::finish(const std::vector<Utterance>& rows
       files = {row.id, own.condition, own.emotion};
       recordings.push_back(row);
     }
-    speakers[row.speaker].push_back(files);
+    speakers[row.speaker].add(files);
   }
   write_speakers(folder / "speakers.json", speakers);
   nlohmann::ordered_json described = {{"speakers", nlohmann::ordered_json::object()}};

@@ -13,7 +13,7 @@
 #include "models/indextts2/text.h"
 #include "models/indextts2/w2v_bert.h"
 #include "models/indextts2/weights.h"
-#include "ttsft/model/adapter.h"
+#include "ttsft/model/recording_preparer.h"
 
 namespace ttsft::indextts2 {
 
@@ -21,12 +21,11 @@ namespace ttsft::indextts2 {
 // clean_text.
 std::string clean_text(const std::string& text);
 
-class SpeechPreparer : public Preparer {
+class SpeechPreparer : public RecordingPreparer {
  public:
   explicit SpeechPreparer(const ModelContext& context);
   ~SpeechPreparer() override;
 
-  std::string fingerprint() const override { return fingerprint_; }
   AudioLimits limits() const override;
   bool needs_audio(const Utterance& utterance) const override {
     return row_kind(utterance.row) == RowKind::kRecording;
@@ -34,29 +33,28 @@ class SpeechPreparer : public Preparer {
   std::string content_hash(const Utterance& utterance) const override;
   bool intact(const nlohmann::ordered_json& row) const override;
   void load(PrepItem& item) const override;
-  int64_t length(const PrepItem& item) const override {
-    return static_cast<int64_t>(item.wave.size());
-  }
-  void encode(std::span<PrepItem*> batch) override;
-  int64_t batch_budget() const override;
   nlohmann::ordered_json finish(const std::vector<Utterance>& rows,
                                 const std::filesystem::path& folder) override;
+  std::vector<std::string> set_files() const override {
+    return {"codes", "text_ids", "condition", "emo_vec", "speakers.json"};
+  }
 
  private:
   struct Encoders;
   Encoders& encoders();
-  void encode_recordings(std::span<PrepItem* const> items);
+  void encode_recordings(std::span<PrepItem* const> items) override;
+  void take_encoded(PrepItem&) override {}  // load() did
   std::filesystem::path source_path(const nlohmann::ordered_json& row,
                                     const std::string& key) const;
+  std::pair<torch::Tensor, torch::Tensor> lend(const std::vector<SpeechFeatures>& features);
+  void fill_row(PrepItem& item, const torch::Tensor& codes, const torch::Tensor& condition,
+                const torch::Tensor& emotion) const;
   void check_encoded(PrepItem& item) const;
   std::set<std::string> validation_of(const std::vector<Utterance>& rows) const;
 
-  const RunConfig& run_;
   const Options& options_;
   Config config_;
   TextFrontend text_;
-  torch::Device device_;
-  std::string fingerprint_;
   std::unique_ptr<Encoders> encoders_;  // of recordings, made at the first need
 };
 

@@ -28,30 +28,15 @@ torch::Tensor project(const Conv1d& conv, const torch::Tensor& x) {
 
 }  // namespace
 
-ConvNeXtImpl::ConvNeXtImpl(int64_t channels, int64_t inner) {
-  dwconv = register_module(
-      "dwconv",
-      Conv1d(ConvOptions{.in = channels, .out = channels, .kernel = kKernel, .groups = channels}));
-  norm = register_module("norm", LayerNorm(channels, kNormEpsilon));
-  pwconv1 = register_module("pwconv1", Linear(channels, inner, /*with_bias=*/true));
-  pwconv2 = register_module("pwconv2", Linear(inner, channels, /*with_bias=*/true));
-  gamma = register_parameter("gamma", torch::empty({channels}), /*requires_grad=*/false);
-}
-
-torch::Tensor ConvNeXtImpl::forward(const torch::Tensor& x, const torch::Tensor& real) {
-  torch::Tensor h = dwconv(x, kKernel / 2).transpose(1, 2);  // [B, T, C]
-  h = pwconv2(torch::gelu(pwconv1(norm(h))));
-  return masked(torch::addcmul(x, h.transpose(1, 2), gamma.unsqueeze(-1)), real);
-}
-
 VocosBackboneImpl::VocosBackboneImpl(const SemanticCodecConfig& config) {
   const int64_t dim = config.vocos_dim;
   embed = register_module(
       "embed", Conv1d(ConvOptions{.in = config.hidden_size, .out = dim, .kernel = kKernel}));
   norm = register_module("norm", LayerNorm(dim, kNormEpsilon));
   ModuleGroup convnext;
+  const ConvNeXtOptions block{dim, config.vocos_intermediate_dim, kKernel, /*causal=*/false};
   for (int64_t i = 0; i < config.vocos_num_layers; ++i) {
-    blocks_.push_back(convnext->add(i, ConvNeXt(dim, config.vocos_intermediate_dim)));
+    blocks_.push_back(convnext->add(i, ConvNeXt(block)));
   }
   register_module("convnext", convnext);
   final_layer_norm = register_module("final_layer_norm", LayerNorm(dim, kNormEpsilon));
@@ -60,7 +45,7 @@ VocosBackboneImpl::VocosBackboneImpl(const SemanticCodecConfig& config) {
 torch::Tensor VocosBackboneImpl::forward(const torch::Tensor& x, const torch::Tensor& real) {
   torch::Tensor h = norm(embed(x.transpose(1, 2), kKernel / 2).transpose(1, 2));
   h = masked(h.transpose(1, 2), real);  // [B, C, T]
-  for (ConvNeXt& block : blocks_) h = block(h, real);
+  for (ConvNeXt& block : blocks_) h = masked(block(h), real);
   return final_layer_norm(h.transpose(1, 2));
 }
 
@@ -133,7 +118,6 @@ std::vector<SemanticCodes> RepCodecImpl::quantize(const std::vector<torch::Tenso
 }
 
 torch::Tensor RepCodecImpl::vq2emb(const torch::Tensor& codes) {
-  c10::InferenceMode guard;
   return project(out_project_, codebook_(codes));
 }
 

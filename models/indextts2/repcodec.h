@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "models/indextts2/config.h"
+#include "ttsft/codec/convnext.h"
 #include "ttsft/io/tensor_file.h"
 #include "ttsft/nn/conv.h"
 #include "ttsft/nn/layers.h"
@@ -17,22 +18,6 @@
 #include "ttsft/nn/probe.h"
 
 namespace ttsft::indextts2 {
-
-// x + gamma * pwconv2(gelu(pwconv1(norm(dwconv(x))))), hearing both sides. Child names: dwconv,
-// norm, pwconv1, pwconv2, gamma.
-class ConvNeXtImpl : public torch::nn::Module {
- public:
-  ConvNeXtImpl(int64_t channels, int64_t inner);
-  // x [B, C, T], zero where `real` [B, 1, T] is (undefined: nowhere); so is the result.
-  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& real);
-  torch::Tensor gamma;  // [C]
-
- private:
-  Conv1d dwconv{nullptr};
-  LayerNorm norm{nullptr};
-  Linear pwconv1{nullptr}, pwconv2{nullptr};
-};
-TORCH_MODULE(ConvNeXt);
 
 // Vocos' backbone. Child names: embed, norm, convnext.N, final_layer_norm.
 class VocosBackboneImpl : public torch::nn::Module {

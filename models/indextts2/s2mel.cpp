@@ -5,6 +5,7 @@
 #include "ttsft/core/error.h"
 #include "ttsft/io/tensor_shapes.h"
 #include "ttsft/io/torch_file.h"
+#include "ttsft/nn/length_batches.h"
 #include "ttsft/nn/weights.h"
 
 namespace ttsft::indextts2 {
@@ -114,28 +115,44 @@ torch::Tensor S2Mel::from_latents(torch::Tensor latents) {
   return latents;
 }
 
-torch::Tensor S2Mel::mel(const MelPrompt& prompt, const torch::Tensor& condition,
-                         const torch::Tensor& noise, const FlowOptions& options) {
-  const int64_t known = prompt.mel.size(1), target = condition.size(0), frames = known + target;
-  if (noise.dim() != 2 || noise.size(1) != frames)
-    throw std::logic_error("S2Mel: the noise is not [mels, prompt + target]");
+std::vector<torch::Tensor> S2Mel::mels(const MelPrompt& prompt,
+                                       const std::vector<torch::Tensor>& conditions,
+                                       const std::vector<torch::Tensor>& noise,
+                                       const FlowOptions& options) {
+  const int64_t known = prompt.mel.size(1), batch = std::ssize(conditions);
+  const bool guided = options.guidance > 0;
+  std::vector<torch::Tensor> whole, starts;  // [T, ..]
+  RowLengths lengths;
+  for (size_t i = 0; i < conditions.size(); ++i) {
+    whole.push_back(torch::cat({prompt.condition, conditions[i]}));
+    starts.push_back(noise.at(i).t());
+    lengths.push_back(whole.back().size(0));
+    if (noise[i].dim() != 2 || starts.back().size(0) != lengths.back())
+      throw std::logic_error("S2Mel: the noise is not [mels, prompt + target]");
+  }
+  const torch::Tensor condition = pad_rows(whole);     // [B, T, C]
+  torch::Tensor x = pad_rows(starts).transpose(1, 2);  // [B, mels, T]
+  const int64_t frames = condition.size(1);
+  if (guided) lengths.insert(lengths.end(), lengths.begin(), lengths.begin() + batch);
+  const Rows rows(lengths, frames, condition.device());
   const std::vector<FlowStep> steps = flow_steps(options.steps, FlowSchedule::kLinear);
   const DitImpl::Schedule schedule = estimator_->schedule(flow_times(steps, condition.device()));
-  const torch::Tensor given = torch::constant_pad_nd(prompt.mel, {0, target});  // [mels, frames]
-  const torch::Tensor constant =
-      estimator_->constant(given, torch::cat({prompt.condition, condition}), prompt.style,
-                           /*guided=*/options.guidance > 0);
+  const torch::Tensor given = torch::constant_pad_nd(prompt.mel, {0, frames - known});
+  const torch::Tensor constant = estimator_->constant(given.expand({batch, -1, -1}), condition,
+                                                      prompt.style.expand({batch, -1}), guided);
   const Rope rope = estimator_->rope(frames, condition.device());
-  const auto clear_prompt = [known](torch::Tensor& x) { x.narrow(2, 0, known).zero_(); };
-  torch::Tensor x = noise.unsqueeze(0).clone();
+  const auto clear_prompt = [known](torch::Tensor& now) { now.narrow(2, 0, known).zero_(); };
   clear_prompt(x);
   x = solve_flow(
       x, steps, options.guidance,
       [&](const torch::Tensor& now, size_t step) {
-        return estimator_->forward(now[0], constant, schedule, step, rope);
+        return estimator_->forward(now, constant, schedule, step, rope, rows);
       },
       clear_prompt);
-  return x[0].narrow(1, known, target);
+  std::vector<torch::Tensor> mels;
+  for (int64_t i = 0; i < batch; ++i)
+    mels.push_back(x[i].narrow(1, known, conditions[static_cast<size_t>(i)].size(0)));
+  return mels;
 }
 
 }  // namespace ttsft::indextts2

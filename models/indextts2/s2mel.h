@@ -58,9 +58,12 @@ class S2Mel {
   // States of the GPT's second pass [n, D] to what is added to the codes' vectors [n, in].
   torch::Tensor from_latents(torch::Tensor latents);
 
-  // Solves the flow over prompt and target; the target's frames [mels, T]. noise [mels, M + T].
-  torch::Tensor mel(const MelPrompt& prompt, const torch::Tensor& condition,
-                    const torch::Tensor& noise, const FlowOptions& options);
+  // Solves the flow over prompt and target of several rows at once, each as if alone. conditions
+  // [T, C], noise [mels, M + T] -> the target's frames [mels, T].
+  std::vector<torch::Tensor> mels(const MelPrompt& prompt,
+                                  const std::vector<torch::Tensor>& conditions,
+                                  const std::vector<torch::Tensor>& noise,
+                                  const FlowOptions& options);
 
   Dit& estimator() { return estimator_; }
 

@@ -1,10 +1,11 @@
 #include "models/indextts2/stage.h"
 
+#include <algorithm>
+
 #include "models/indextts2/vocabulary.h"
 #include "ttsft/core/error.h"
 #include "ttsft/core/log.h"
 #include "ttsft/model/merge_adapter.h"
-#include "ttsft/model/stepwise.h"
 #include "ttsft/nn/rng.h"
 
 namespace ttsft::indextts2 {
@@ -41,7 +42,6 @@ LmStage::LmStage(const ModelContext& context, const CheckpointRef& checkpoint)
     config_.gpt.text_vocabulary =
         extend_vocabulary(model_, config_.bpe_model, options_.extend_vocabulary);
   }
-  if (run_.train.activation_checkpointing) model_->gpt->set_activation_checkpointing(true);
   model_->eval();  // no dropout before train asks for it
 }
 
@@ -102,21 +102,18 @@ std::unique_ptr<Sample> LmStage::random_sample(uint64_t seed) {
   return sample;
 }
 
-std::unique_ptr<Batch> LmStage::collate(std::span<const Sample* const> samples) const {
-  std::vector<SpeechSample> rows;
-  for (const Sample* sample : samples) rows.push_back(with_prompt(pair(*sample), 0));
-  std::vector<const SpeechSample*> pointers;
-  for (const SpeechSample& row : rows) pointers.push_back(&row);
-  return std::make_unique<SpeechBatch>(objective_.collate(pointers));
-}
-
-std::unique_ptr<Batch> LmStage::collate_training(std::span<const Sample* const> samples,
-                                                 uint64_t seed) const {
+std::unique_ptr<Batch> LmStage::collate(std::span<const Sample* const> samples,
+                                        const Draw& draw) const {
   std::vector<SpeechSample> rows;
   for (const Sample* sample : samples) {
     const PairSample& item = pair(*sample);
-    const uint64_t draw = derive_seed(seed, "prompt of " + item.id);
-    rows.push_back(with_prompt(item, item.prompts.empty() ? 0 : draw % item.prompts.size()));
+    const size_t choices = item.prompts.size();
+    size_t which = 0;
+    if (draw.training && choices > 1) {
+      const auto share = draw.uniform(item.id, "prompt", {1}).item<float>();
+      which = std::min(static_cast<size_t>(share * static_cast<float>(choices)), choices - 1);
+    }
+    rows.push_back(with_prompt(item, which));
   }
   std::vector<const SpeechSample*> pointers;
   for (const SpeechSample& row : rows) pointers.push_back(&row);
@@ -127,31 +124,23 @@ std::vector<LossTerm> LmStage::loss(const Batch& batch, const LossRequest& reque
   return objective_.loss(model_, speech(batch).to(device_), request.accuracy);
 }
 
-SpeechBatch LmStage::batch_of(const Sample& sample) const {
-  const SpeechSample whole = with_prompt(pair(sample), 0);
-  const SpeechSample* row = &whole;
-  return objective_.collate(std::span(&row, 1)).to(device_);
+LanguageStage::Sequence LmStage::sequence(const Batch& batch) {
+  const SpeechBatch moved = speech(batch).to(device_);
+  return {objective_.embed(model_, moved), moved.mel.label_position, moved.mel.label};
 }
 
-Probe LmStage::train_probe(const Sample& sample) {
-  torch::NoGradGuard no_grad;
-  const SpeechBatch batch = batch_of(sample);
-  const torch::Tensor hidden = model_->gpt(objective_.embed(model_, batch)).squeeze(0);  // [T, D]
-  const torch::Tensor states = model_->norm(hidden.index_select(0, batch.mel.label_position));
-  return {model_->mel_head(states).to(torch::kFloat32), batch.mel.label};
+torch::Tensor LmStage::forward(const torch::Tensor& inputs) {
+  return model_->gpt->forward(inputs);
 }
 
-Probe LmStage::decode_probe(const Sample& sample) {
-  torch::NoGradGuard no_grad;
-  const SpeechBatch batch = batch_of(sample);
-  const torch::Tensor inputs = objective_.embed(model_, batch);  // [1, T, D]
-  const int64_t prompt = inputs.size(1) - (batch.mel.ids.size(0) - 1);
-  KvCache cache = model_->gpt->make_cache(1, inputs.size(1), inputs.options());
-  return {stepwise_logits(
-              inputs, prompt,
-              [&](const torch::Tensor& x) { return model_->gpt->forward(x, {}, &cache); },
-              [&](const torch::Tensor& x) { return model_->mel_head(model_->norm(x)); }),
-          batch.mel.label};
+LanguageStage::Forward LmStage::decoder(int64_t capacity, const torch::Tensor& like) {
+  return
+      [this, cache = model_->gpt->make_cache(1, capacity, like.options())](
+          const torch::Tensor& inputs) mutable { return model_->gpt->forward(inputs, {}, &cache); };
+}
+
+torch::Tensor LmStage::logits(const torch::Tensor& states) {
+  return model_->mel_head(model_->norm(states));
 }
 
 torch::Tensor LmStage::target_codes(const Sample& sample) const {

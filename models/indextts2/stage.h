@@ -12,6 +12,7 @@
 #include "models/indextts2/options.h"
 #include "models/indextts2/weights.h"
 #include "ttsft/model/adapter.h"
+#include "ttsft/model/language_stage.h"
 
 namespace ttsft::indextts2 {
 
@@ -20,7 +21,7 @@ struct PairSample : SpeechSample {
   std::vector<PromptFiles> prompts;  // one of them at a time; empty: condition and emotion are set
 };
 
-class LmStage : public Stage {
+class LmStage : public LanguageStage {
  public:
   LmStage(const ModelContext& context, const CheckpointRef& checkpoint);
 
@@ -31,21 +32,23 @@ class LmStage : public Stage {
 
   std::unique_ptr<Sample> read(const PreparedRow& row) override;
   std::unique_ptr<Sample> random_sample(uint64_t seed) override;
-  std::unique_ptr<Batch> collate(std::span<const Sample* const> samples) const override;
-  std::unique_ptr<Batch> collate_training(std::span<const Sample* const> samples,
-                                          uint64_t seed) const override;
+  std::unique_ptr<Batch> collate(std::span<const Sample* const> samples,
+                                 const Draw& draw) const override;
   std::vector<LossTerm> loss(const Batch& batch, const LossRequest& request) override;
-  Probe train_probe(const Sample& sample) override;
-  Probe decode_probe(const Sample& sample) override;
   torch::Tensor target_codes(const Sample& sample) const override;
   void save_beside_adapter(const std::filesystem::path& folder) override;
   void save_full(const std::filesystem::path& folder,
                  const std::map<std::string, torch::Tensor>& weights) override;
 
+ protected:
+  Sequence sequence(const Batch& batch) override;
+  torch::Tensor forward(const torch::Tensor& inputs) override;
+  Forward decoder(int64_t capacity, const torch::Tensor& like) override;
+  torch::Tensor logits(const torch::Tensor& states) override;
+
  private:
   std::vector<PromptFiles> prompts_of(const PreparedRow& row, const ItemFiles& own);
   SpeechSample with_prompt(const PairSample& sample, size_t which) const;
-  SpeechBatch batch_of(const Sample& sample) const;
 
   const RunConfig& run_;
   const Options& options_;

@@ -49,26 +49,36 @@ std::vector<std::string> SpeechSynthesizer::segments(const std::string& text) co
 }
 
 void SpeechSynthesizer::load() {
-  if (generator_) return;
+  if (lm_) return;
   c10::InferenceMode inference;
   model_ = load_gpt(open_gpt(config_.gpt_file), config_.gpt, /*dropout=*/0.0, device_, dtype_);
   model_->eval();
-  merge_adapter(*model_, checkpoint_, lora_scale_, device_);
-  generator_ = std::make_unique<CodeGenerator>(model_, config_.gpt, device_, dtype_);
+  wear_adapter(*model_, checkpoint_, lora_scale_, device_, dtype_);
+  lm_ = std::make_unique<GptLm>(model_, config_.gpt, tensor_options(),
+                                options_.mel_positions == "training" ? MelPositions::kTraining
+                                                                     : MelPositions::kUpstream);
 }
 
-void SpeechSynthesizer::begin(std::span<const Prompt> prompts, const DecodeOptions& options) {
-  load();
-  prompts_.clear();
-  seeds_.clear();
-  for (const Prompt& prompt : prompts) {
-    const auto known = segment_ids_.find(prompt.text);
-    std::vector<int64_t> ids =
-        known != segment_ids_.end() ? known->second : text_.encode(prompt.text);
-    check_piece(std::ssize(ids), config_.gpt.max_text_tokens, "indextts2.segment_tokens");
-    prompts_.push_back({voice_.condition, voice_.emotion, std::move(ids)});
-    seeds_.push_back(prompt.seed);
-  }
+torch::TensorOptions SpeechSynthesizer::tensor_options() const {
+  return torch::TensorOptions().device(device_).dtype(dtype_);
+}
+
+SpeechPrompt SpeechSynthesizer::speech_prompt(const std::string& segment) const {
+  const auto known = segment_ids_.find(segment);
+  std::vector<int64_t> ids = known != segment_ids_.end() ? known->second : text_.encode(segment);
+  check_piece(std::ssize(ids), config_.gpt.max_text_tokens, "indextts2.segment_tokens");
+  return {voice_.condition, voice_.emotion, std::move(ids)};
+}
+
+RowPrompt SpeechSynthesizer::prompt(const std::string& segment, uint64_t seed,
+                                    std::span<const torch::Tensor> /*earlier*/) {
+  c10::InferenceMode inference;
+  RowPrompt prompt = lm_->prompt(speech_prompt(segment));
+  prompt.seed = seed;
+  return prompt;
+}
+
+DecodingPlan SpeechSynthesizer::plan(const DecodeOptions& options) {
   const SynthConfig& s = run_.synth;
   GenerateOptions generate;
   generate.sampling.greedy = options.greedy;
@@ -81,41 +91,21 @@ void SpeechSynthesizer::begin(std::span<const Prompt> prompts, const DecodeOptio
   generate.repetition_penalty = s.repetition_penalty;
   generate.length_penalty = s.length_penalty;
   generate.max_codes = options.max_frames;
-  generate.positions =
-      options_.mel_positions == "training" ? MelPositions::kTraining : MelPositions::kUpstream;
-  c10::InferenceMode inference;
-  generator_->begin(prompts_, seeds_, generate);
+  return decoding_plan(config_.gpt, generate);
 }
 
-void SpeechSynthesizer::step() {
+std::vector<AcousticRow> SpeechSynthesizer::acoustic_rows(std::span<const SpokenSegment> segments) {
   c10::InferenceMode inference;
-  generator_->step();
-}
-
-std::vector<torch::Tensor> SpeechSynthesizer::codes() {
-  c10::InferenceMode inference;
-  return generator_->codes();
-}
-
-std::vector<Audio> SpeechSynthesizer::decode(const std::vector<torch::Tensor>& codes,
-                                             bool after_prompt, const Noise& noise) {
-  c10::InferenceMode inference;
-  std::vector<torch::Tensor> states(codes.size());
-  if (after_prompt) states = code_latents(model_, config_.gpt, prompts_, codes);
-  std::vector<AcousticRow> rows;
-  for (size_t i = 0; i < codes.size(); ++i) {
-    rows.emplace_back();
-    rows.back().codes = codes[i];
-    rows.back().states = states[i];
-    rows.back().seed = after_prompt ? seeds_.at(i) : static_cast<uint64_t>(run_.seed);
-    if (!noise.empty()) rows.back().noise = &noise;
+  std::vector<SpeechPrompt> prompts;
+  std::vector<torch::Tensor> codes;
+  for (const SpokenSegment& segment : segments) {
+    prompts.push_back(speech_prompt(segment.text));
+    codes.push_back(segment.codes);
   }
-  std::vector<Audio> audio;
-  for (const torch::Tensor& wave : acoustic_->decode(rows)) {
-    audio.push_back({{}, acoustic_->sample_rate()});
-    audio.back().samples.assign(wave.data_ptr<float>(), wave.data_ptr<float>() + wave.numel());
-  }
-  return audio;
+  const std::vector<torch::Tensor> states = code_latents(model_, config_.gpt, prompts, codes);
+  std::vector<AcousticRow> rows = Synthesizer::acoustic_rows(segments);
+  for (size_t i = 0; i < rows.size(); ++i) rows[i].states = states[i];
+  return rows;
 }
 
 }  // namespace ttsft::indextts2

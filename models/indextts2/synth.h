@@ -21,18 +21,21 @@ class SpeechSynthesizer : public Synthesizer {
                     double lora_scale);
 
   std::vector<std::string> segments(const std::string& text) const override;
-  int64_t max_batch() const override { return device_.is_cuda() ? 8 : 4; }
+  Speaking speaking() const override { return {.pause_seconds = 0.2}; }  // as upstream
   void load() override;  // the GPT; what decodes and the voice are loaded at once
-  void begin(std::span<const Prompt> prompts, const DecodeOptions& options) override;
-  void step() override;
-  torch::Tensor finished() const override { return generator_->finished(); }
-  std::vector<torch::Tensor> codes() override;
-  std::vector<Audio> decode(const std::vector<torch::Tensor>& codes, bool after_prompt,
-                            const Noise& noise) override;
+  SpeechLm& language_model() override { return *lm_; }
+  torch::TensorOptions tensor_options() const override;
+  DecodingPlan plan(const DecodeOptions& options) override;
+  RowPrompt prompt(const std::string& segment, uint64_t seed,
+                   std::span<const torch::Tensor> earlier) override;
+  AcousticDecoder& acoustic() override { return *acoustic_; }
+  std::vector<AcousticRow> acoustic_rows(std::span<const SpokenSegment> segments) override;
 
   const Voice& voice() const { return voice_; }  // for the parity tests
 
  private:
+  SpeechPrompt speech_prompt(const std::string& segment) const;
+
   const RunConfig& run_;
   const Options& options_;
   CheckpointRef checkpoint_;
@@ -44,11 +47,9 @@ class SpeechSynthesizer : public Synthesizer {
   Voice voice_;
   std::unique_ptr<Acoustic> acoustic_;
   UnifiedVoice model_{nullptr};
-  std::unique_ptr<CodeGenerator> generator_;
+  std::unique_ptr<GptLm> lm_;
   // Ids of the segments that segments() made: the words of one do not always give them back.
   mutable std::map<std::string, std::vector<int64_t>> segment_ids_;
-  std::vector<SpeechPrompt> prompts_;  // of begin()
-  std::vector<uint64_t> seeds_;
 };
 
 }  // namespace ttsft::indextts2

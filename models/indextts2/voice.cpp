@@ -7,11 +7,11 @@
 #include "models/indextts2/w2v_bert.h"
 #include "models/indextts2/weights.h"
 #include "ttsft/audio/audio.h"
+#include "ttsft/audio/sinc_resample.h"
 #include "ttsft/codec/campplus.h"
 #include "ttsft/core/error.h"
 #include "ttsft/core/log.h"
 #include "ttsft/features/mel.h"
-#include "ttsft/features/sinc_resample.h"
 #include "ttsft/io/torch_file.h"
 
 namespace ttsft::indextts2 {
@@ -21,12 +21,16 @@ constexpr int kEncoderRate = 16000;
 constexpr int64_t kPromptSeconds = 15;
 constexpr double kLoudestShares = 0.8;  // sum of an emotion vector that upstream's web page allows
 
+std::vector<float> prompt_samples(const std::filesystem::path& file, int rate) {
+  std::vector<float> samples = at_rate(decode_audio(file).audio, rate);
+  samples.resize(std::min(samples.size(), static_cast<size_t>(kPromptSeconds * rate)));
+  return samples;
+}
+
 }  // namespace
 
 torch::Tensor load_prompt(const std::filesystem::path& file, int rate) {
-  const std::vector<float> samples = at_rate(decode_audio(file).audio, rate);
-  const auto count = std::min<int64_t>(std::ssize(samples), kPromptSeconds * rate);
-  return torch::tensor(torch::ArrayRef<float>(samples.data(), static_cast<size_t>(count)));
+  return torch::tensor(prompt_samples(file, rate));
 }
 
 torch::Tensor prompt_mel(const torch::Tensor& wave, const MelConfig& config) {
@@ -47,8 +51,10 @@ Voice make_voice(const Config& config, const Options& options,
                  const std::filesystem::path& recording, uint64_t seed, RepCodec& codec,
                  S2Mel& s2mel, torch::Device device) {
   const int rate = static_cast<int>(config.s2mel.mel.sample_rate);
-  const torch::Tensor wave = load_prompt(recording, rate);
-  const torch::Tensor wave16k = sinc_resample(wave, rate, kEncoderRate, KernelPrecision::kDouble);
+  const std::vector<float> samples = prompt_samples(recording, rate);
+  const torch::Tensor wave = torch::tensor(samples);
+  const torch::Tensor wave16k =
+      torch::tensor(resample_sinc(samples, rate, kEncoderRate, KernelPrecision::kDouble));
   const bool by_vector = !options.emotion_vector.empty();
   const bool by_recording = !by_vector && !options.emotion_reference.empty();
   // Upstream loads the voice once more for its emotion, straight to 16 kHz.

@@ -165,7 +165,6 @@ W2vBertImpl::W2vBertImpl(const W2vBertConfig& config) : config_(config) {
 }
 
 torch::Tensor W2vBertImpl::forward(const torch::Tensor& features, const RowLengths& valid) {
-  c10::InferenceMode guard;
   if (features.dim() != 3 || features.size(2) != config_.features ||
       std::ssize(valid) != features.size(0)) {
     throw std::logic_error("W2vBert: the features are not [rows, T, " +

@@ -58,10 +58,10 @@ std::vector<std::string> saved_order(const std::filesystem::path& path, const Te
   return order;
 }
 
-torch::Dtype precision_of(GptPrecision precision, const TensorView& view) {
-  const torch::Dtype own = to_torch(view.dtype);
-  if (precision == GptPrecision::kKeep || !c10::isFloatingType(own)) return own;
-  return precision == GptPrecision::kFloat16 ? torch::kFloat16 : torch::kFloat32;
+DType precision_of(GptPrecision precision, const TensorView& view) {
+  if (precision == GptPrecision::kKeep || !c10::isFloatingType(to_torch(view.dtype)))
+    return view.dtype;
+  return precision == GptPrecision::kFloat16 ? DType::kF16 : DType::kF32;
 }
 
 }  // namespace
@@ -110,23 +110,13 @@ bool is_encoder_tensor(const std::string& name) {
 }
 
 void write_release(const Config& base, const std::filesystem::path& out,
-                   const std::map<std::string, torch::Tensor>& changed, GptPrecision precision,
-                   const std::filesystem::path& vocabulary) {
+                   const WeightChanges& changes, GptPrecision precision,
+                   const std::filesystem::path& vocabulary, Rounding* rounding) {
   const auto file = open_gpt(base.gpt_file);
-  std::vector<torch::Tensor> kept;  // owners of what the views look at
-  TorchValue::Dict dict;
+  std::vector<WrittenTensor> tensors;
   for (const std::string& name : saved_order(base.gpt_file, *file)) {
     const TensorView& view = file->at(name);
-    const torch::Dtype type = precision_of(precision, view);
-    const auto replacement = changed.find(name);
-    if (replacement == changed.end() && type == to_torch(view.dtype)) {
-      dict.push_back({name, {view}});
-      continue;
-    }
-    const torch::Tensor value =
-        replacement == changed.end() ? copy_tensor(view) : replacement->second.detach();
-    kept.push_back(value.to(torch::kCPU, type).contiguous());
-    dict.push_back({name, {view_tensor(name, kept.back())}});
+    tensors.push_back({view, name, precision_of(precision, view)});
   }
   const std::filesystem::path name = base.gpt_file.lexically_relative(base.folder);
   const std::filesystem::path tokenizer = base.bpe_model.lexically_relative(base.folder);
@@ -140,7 +130,7 @@ void write_release(const Config& base, const std::filesystem::path& out,
     link_or_copy(vocabulary, out / tokenizer);
     write_text_atomic(out / yaml, with_text_tokens(read_text(base.folder / yaml), pieces));
   }
-  write_torch_file(out / name, TorchValue{dict});
+  write_weights(out / name, tensors, changes, rounding);
 }
 
 }  // namespace ttsft::indextts2

@@ -4,13 +4,13 @@
 #include <torch/torch.h>
 
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <string>
 
 #include "models/indextts2/conditioner.h"
 #include "models/indextts2/modules.h"
 #include "ttsft/io/tensor_file.h"
+#include "ttsft/model/write_weights.h"
 
 namespace ttsft::indextts2 {
 
@@ -33,11 +33,11 @@ bool is_encoder_tensor(const std::string& name);
 enum class GptPrecision { kKeep, kFloat32, kFloat16 };
 
 // A complete checkpoint in the released layout: gpt.pth as a plain state dict that upstream loads,
-// every tensor of the base in its order, those in `changed` replaced and of the base's type or the
+// every tensor of the base in its order, those in `changes` replaced and of the base's type or the
 // one asked for; all other files linked. With `vocabulary`, a SentencePiece model that the changed
 // text tables fit, it takes the place of bpe.model, and config.yaml counts its pieces.
 void write_release(const Config& base, const std::filesystem::path& out,
-                   const std::map<std::string, torch::Tensor>& changed, GptPrecision precision,
-                   const std::filesystem::path& vocabulary = {});
+                   const WeightChanges& changes, GptPrecision precision,
+                   const std::filesystem::path& vocabulary = {}, Rounding* rounding = nullptr);
 
 }  // namespace ttsft::indextts2

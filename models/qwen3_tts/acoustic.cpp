@@ -13,6 +13,26 @@ int64_t lead_samples(int64_t lead, int64_t frames, int64_t samples) {
                               static_cast<double>(samples));
 }
 
+void refuse_noise(const AcousticRow& row) {
+  if (row.noise) throw DataError("Qwen3-TTS's decoder draws no noise", "--noise", "leave it out");
+}
+
+class Stream : public AcousticStream {
+ public:
+  Stream(CodecDecoder decoder, const torch::Tensor& lead) : codec_(std::move(decoder)) {
+    if (lead.defined() && lead.size(0) > 0) codec_.push(lead);
+  }
+  torch::Tensor push(const torch::Tensor& codes) override {
+    return codes.size(0) == 0 ? torch::empty({0}) : codec_.push(codes).to(torch::kCPU);
+  }
+  torch::Tensor flush() override {
+    return torch::empty({0});
+  }  // a causal decoder holds nothing back
+
+ private:
+  CodecStream codec_;
+};
+
 }  // namespace
 
 Acoustic::Acoustic(const std::shared_ptr<const TensorFile>& codec, const CodecConfig& config,
@@ -23,7 +43,7 @@ std::vector<torch::Tensor> Acoustic::decode(std::span<const AcousticRow> rows) {
   c10::InferenceMode inference;
   std::vector<torch::Tensor> sequences;  // of the rows that are not empty
   for (const AcousticRow& row : rows) {
-    if (row.noise) throw DataError("Qwen3-TTS's decoder draws no noise", "--noise", "leave it out");
+    refuse_noise(row);
     if (row.codes.numel() == 0) continue;
     const torch::Tensor own = row.codes.to(device_, torch::kInt64);
     sequences.push_back(row.lead.defined() ? torch::cat({row.lead.to(device_, torch::kInt64), own})
@@ -43,6 +63,11 @@ std::vector<torch::Tensor> Acoustic::decode(std::span<const AcousticRow> rows) {
     waves.push_back(wave.slice(0, drop).to(torch::kCPU).contiguous());
   }
   return waves;
+}
+
+std::unique_ptr<AcousticStream> Acoustic::stream(const AcousticRow& row) {
+  refuse_noise(row);
+  return std::make_unique<Stream>(decoder_, row.lead);
 }
 
 }  // namespace ttsft::qwen3_tts

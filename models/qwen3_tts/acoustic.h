@@ -18,6 +18,8 @@ class Acoustic : public AcousticDecoder {
   // row.lead holds the frames of an in-context reference, [L, codebooks]. Nothing is random here,
   // so any row.noise is refused.
   std::vector<torch::Tensor> decode(std::span<const AcousticRow> rows) override;
+  // A lead is cut off by its frames, which where decode() rounds down may be one sample more.
+  std::unique_ptr<AcousticStream> stream(const AcousticRow& row) override;
 
  private:
   CodecConfig config_;

@@ -1,7 +1,6 @@
 // Qwen3-TTS behind the interface that the engines know.
-#include "ttsft/model/adapter.h"
+#include "ttsft/model/basic_adapter.h"
 
-#include "models/qwen3_tts/fixture_files.h"
 #include "models/qwen3_tts/options.h"
 #include "models/qwen3_tts/prep.h"
 #include "models/qwen3_tts/stage.h"
@@ -24,31 +23,29 @@ const char* variant_name(Variant variant) {
   return "";
 }
 
-class Qwen3TtsAdapter : public ModelAdapter {
- public:
-  const ModelInfo& info() const override {
-    static const ModelInfo info = [] {
-      ModelInfo i;
-      i.name = "qwen3-tts";
-      i.folder = "qwen3_tts";
-      i.title = "Qwen3-TTS 12Hz";
-      i.paradigm =
-          "autoregressive talker over codebook 0, depth-wise code predictor for codebooks 1..15, "
-          "causal codec";
-      i.rates = {24000, 24000, 24000, 12.5};
-      i.license = {"Apache-2.0", true, ""};
-      i.stages = {"lm"};
-      i.lora_targets = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
-                        "gate_proj", "up_proj", "down_proj"};
-      i.releases = {"Qwen3-TTS-12Hz-1.7B-Base", "Qwen3-TTS-12Hz-0.6B-Base",
-                    "Qwen3-TTS-12Hz-1.7B-CustomVoice", "Qwen3-TTS-12Hz-0.6B-CustomVoice",
-                    "Qwen3-TTS-12Hz-1.7B-VoiceDesign"};
-      return i;
-    }();
-    return info;
-  }
+ModelInfo make_info() {
+  ModelInfo i;
+  i.name = "qwen3-tts";
+  i.folder = "qwen3_tts";
+  i.title = "Qwen3-TTS 12Hz";
+  i.paradigm =
+      "autoregressive talker over codebook 0, depth-wise code predictor for codebooks 1..15, "
+      "causal codec";
+  i.rates = {24000, 24000, 24000, 12.5};
+  i.license = {"Apache-2.0", true, ""};
+  i.stages = {"lm"};
+  i.lora_targets = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+  i.releases = {"Qwen3-TTS-12Hz-1.7B-Base", "Qwen3-TTS-12Hz-0.6B-Base",
+                "Qwen3-TTS-12Hz-1.7B-CustomVoice", "Qwen3-TTS-12Hz-0.6B-CustomVoice",
+                "Qwen3-TTS-12Hz-1.7B-VoiceDesign"};
+  return i;
+}
 
-  std::shared_ptr<Section> make_options() const override { return std::make_shared<Options>(); }
+using Adapter = BasicAdapter<Options, SpeechPreparer, LmStage, SpeechSynthesizer>;
+
+class Qwen3TtsAdapter : public Adapter {
+ public:
+  Qwen3TtsAdapter() : Adapter(make_info()) {}
 
   void preset(RunConfig& config) const override {
     config.lora.targets.endings = info().lora_targets;
@@ -76,25 +73,15 @@ class Qwen3TtsAdapter : public ModelAdapter {
     }
   }
 
-  std::unique_ptr<Preparer> make_preparer(const ModelContext& context) const override {
-    return std::make_unique<SpeechPreparer>(context);
+  Abilities abilities(const std::filesystem::path& folder) const override {
+    Abilities can = ModelAdapter::abilities(folder);
+    can.clone = read_config(folder).has_speaker_encoder();
+    if (!can.clone) can.why_not = "it has no speaker encoder, which Base checkpoints have";
+    return can;
   }
 
-  std::unique_ptr<Stage> make_stage(const ModelContext& context,
-                                    const CheckpointRef& checkpoint) const override {
-    return std::make_unique<LmStage>(context, checkpoint);
-  }
-
-  std::unique_ptr<Synthesizer> make_synthesizer(const ModelContext& context,
-                                                const CheckpointSet& checkpoints,
-                                                double lora_scale) const override {
-    return std::make_unique<SpeechSynthesizer>(context, checkpoints.of("lm"), lora_scale);
-  }
-
-  void export_checkpoint(const ModelContext& context, const CheckpointSet& checkpoints,
-                         double lora_scale, const std::filesystem::path& out) const override;
-
-  std::vector<FixtureFile> fixture(FixtureSize size) const override { return fixture_files(size); }
+  Rounding export_checkpoint(const ModelContext& context, const CheckpointSet& checkpoints,
+                             double lora_scale, const std::filesystem::path& out) const override;
 };
 
 // The voice of an exported checkpoint: the adapter's own, else the reference's.
@@ -120,25 +107,27 @@ ExportVoices export_voices(const ModelContext& context, const CheckpointRef& che
   return {std::move(speakers), std::move(rows)};
 }
 
-void Qwen3TtsAdapter::export_checkpoint(const ModelContext& context,
-                                        const CheckpointSet& checkpoints, double lora_scale,
-                                        const std::filesystem::path& out) const {
+Rounding Qwen3TtsAdapter::export_checkpoint(const ModelContext& context,
+                                            const CheckpointSet& checkpoints, double lora_scale,
+                                            const std::filesystem::path& out) const {
   c10::InferenceMode inference;
   const CheckpointRef& checkpoint = checkpoints.of("lm");
   const std::filesystem::path base = base_folder(context.config, checkpoint);
   const Config config = read_config(base);
-  const auto& options = static_cast<const Options&>(*context.config.model_options);
+  const auto& options = options_of(context.config);
   const ExportVoices voices = export_voices(context, checkpoint, config, base);
-  std::map<std::string, torch::Tensor> changed;
+  WeightChanges changes;
   if (checkpoint.kind == CheckpointKind::kAdapter) {
-    // Merged in float32 whatever the precision of the run; the writer casts to the file's own type
-    // once.
+    // As the file stores it, so that it stays there; each weight is merged in float32 whatever the
+    // precision of the run, and cast to the file's own type once.
     const auto file = std::make_shared<SafetensorsReader>(SafetensorsReader::open(base));
-    Qwen3Tts model = load_talker(file, config, context.device, torch::kFloat32);
-    changed = merged_weights(*model, checkpoint, lora_scale, context.device);
+    Qwen3Tts model = load_talker(file, config, torch::kCPU, stored_dtype(*file));
+    changes = merged_weights(*model, checkpoint, lora_scale, context.device);
   }
-  write_custom_voice(base, config, out, changed, voices.speakers, voices.rows,
-                     /*keep_existing=*/true, options.keep_speaker_encoder);
+  Rounding rounding;
+  write_custom_voice(base, config, out, changes, voices.speakers, voices.rows,
+                     /*keep_existing=*/true, options.keep_speaker_encoder, &rounding);
+  return rounding;
 }
 
 }  // namespace

@@ -12,8 +12,6 @@ namespace {
 constexpr int64_t kPieceFrames = 300, kContextFrames = 25;  // upstream's chunked_decode
 constexpr int64_t kVocoderKernel = 7, kPreConvKernel = 3;
 constexpr int64_t kSemanticLevels = 1;  // upstream reads codebook 0 apart, whatever the file says
-constexpr int64_t kUnitDilations[] = {1, 3, 9};
-
 // Frames per launch. A piece takes about a gigabyte at release size (240 MB per activation of the
 // last stage); a GPU gains from several rows at once, a CPU is busy with one.
 constexpr int64_t kCudaFrames = 8 * (kPieceFrames + kContextFrames);
@@ -62,37 +60,8 @@ torch::Tensor PreTransformerImpl::project(const torch::Tensor& x) {
   return input_proj(x);
 }
 
-torch::Tensor PreTransformerImpl::transform(const torch::Tensor& x) {
-  return output_proj(norm(forward(project(x))));
-}
-
-VocoderUnitImpl::VocoderUnitImpl(int64_t channels, int64_t dilation) {
-  act1 = register_module("act1", SnakeBeta(channels));
-  conv1 = register_module("conv1", causal(channels, channels, kVocoderKernel, dilation));
-  act2 = register_module("act2", SnakeBeta(channels));
-  conv2 = register_module("conv2", causal(channels, channels, 1));
-}
-
-torch::Tensor VocoderUnitImpl::forward(const torch::Tensor& x) {
-  return conv2(act2(conv1(act1(x)))).add_(x);
-}
-
-VocoderBlockImpl::VocoderBlockImpl(int64_t in, int64_t out, int64_t rate) {
-  ModuleGroup block;
-  int64_t index = 0;
-  act_ = block->add(index++, SnakeBeta(in));
-  up_ = block->add(index++, CausalConvTranspose1d(ConvOptions{
-                                .in = in, .out = out, .kernel = 2 * rate, .stride = rate}));
-  for (const int64_t dilation : kUnitDilations) {
-    units_.push_back(block->add(index++, VocoderUnit(out, dilation)));
-  }
-  register_module("block", block);
-}
-
-torch::Tensor VocoderBlockImpl::forward(const torch::Tensor& x) {
-  torch::Tensor h = up_(act_(x));
-  for (VocoderUnit& unit : units_) h = unit(h);
-  return h;
+torch::Tensor PreTransformerImpl::transform(const torch::Tensor& x, KvCache* cache) {
+  return output_proj(norm(forward(project(x), {}, {}, cache)));
 }
 
 CodecDecoderImpl::CodecDecoderImpl(const CodecConfig& config) : config_(config) {
@@ -111,7 +80,7 @@ CodecDecoderImpl::CodecDecoderImpl(const CodecConfig& config) : config_(config) 
     ModuleGroup stage;
     CausalConvTranspose1d up(
         ConvOptions{.in = c.latent_dim, .out = c.latent_dim, .kernel = ratio, .stride = ratio});
-    CausalConvNeXt mix(c.latent_dim);
+    ConvNeXt mix(ConvNeXtOptions{.channels = c.latent_dim});
     stage->add(0, up);
     stage->add(1, mix);
     upsample->add(static_cast<int64_t>(upsample_.size()), stage);
@@ -122,8 +91,15 @@ CodecDecoderImpl::CodecDecoderImpl(const CodecConfig& config) : config_(config) 
   ModuleGroup decoder;
   int64_t index = 0, width = c.decoder_dim;
   conv_in_ = decoder->add(index++, causal(c.latent_dim, width, kVocoderKernel));
+  DacUpBlockOptions block;
+  block.unit.activation = DacActivation::kSnakeBeta;
+  block.unit.group = "";
+  block.unit.names = {"act1", "conv1", "act2", "conv2"};
   for (const int64_t rate : c.upsample_rates) {
-    blocks_.push_back(decoder->add(index++, VocoderBlock(width, width / 2, rate)));
+    block.in = width;
+    block.out = width / 2;
+    block.rate = rate;
+    blocks_.push_back(decoder->add(index++, DacUpBlock(block)));
     width /= 2;
   }
   act_out_ = decoder->add(index++, SnakeBeta(width));
@@ -135,32 +111,44 @@ void CodecDecoderImpl::show(const std::string& stage, const torch::Tensor& x) co
   if (probe_) probe_(stage, x);
 }
 
-torch::Tensor CodecDecoderImpl::forward(const torch::Tensor& codes) {
-  c10::InferenceMode guard;
+void DecoderPast::forget() {
+  convolutions.forget();
+  keys.reset();
+}
+
+DecoderPast CodecDecoderImpl::make_past(int64_t rows) const {
+  return {{},
+          pre_transformer->make_cache(rows, kPieceFrames + kContextFrames,
+                                      pre_conv->parameters().front().options())};
+}
+
+torch::Tensor CodecDecoderImpl::forward(const torch::Tensor& codes, DecoderPast* past) {
+  ConvStream* const stream = past ? &past->convolutions : nullptr;
+  if (stream) stream->next_piece();
   const torch::Tensor frames = codes.transpose(1, 2);  // [B, F, 16]
   const int64_t rest = config_.decoder.num_quantizers - kSemanticLevels;
   torch::Tensor x = rvq_first_->decode(frames.narrow(-1, 0, kSemanticLevels));
-  x = x.add_(rvq_rest_->decode(frames.narrow(-1, kSemanticLevels, rest))).transpose(1, 2);
+  x = (x + rvq_rest_->decode(frames.narrow(-1, kSemanticLevels, rest))).transpose(1, 2);
   show("quantized", x);  // [B, codebook_dim, F]
-  x = pre_conv(x);
+  x = pre_conv(x, stream);
   show("pre_conv", x);
-  x = pre_transformer->transform(x.transpose(1, 2));
+  x = pre_transformer->transform(x.transpose(1, 2), past ? &past->keys : nullptr);
   show("tr_out", x);
   x = x.transpose(1, 2);  // [B, latent, F]
   for (size_t i = 0; i < upsample_.size(); ++i) {
     auto& [up, mix] = upsample_[i];
-    x = up(x);
+    x = up(x, stream);
     show("up" + std::to_string(i) + "_conv", x);
-    x = mix(x);
+    x = mix(x, stream);
     show("up" + std::to_string(i) + "_cnx", x);
   }
-  x = conv_in_(x);
+  x = conv_in_(x, stream);
   show("conv_in", x);
   for (size_t i = 0; i < blocks_.size(); ++i) {
-    x = blocks_[i](x);
+    x = blocks_[i](x, stream);
     show("block" + std::to_string(i + 1), x);
   }
-  return conv_out_(act_out_(x)).squeeze(1).clamp(-1, 1);  // [B, F * 1920]
+  return conv_out_(act_out_(x), stream).squeeze(1).clamp(-1, 1);  // [B, F * 1920]
 }
 
 // A run of frames of one utterance that is decoded at once.
@@ -236,6 +224,35 @@ void CodecDecoderImpl::decode_pieces(std::vector<Piece> pieces,
         .narrow(0, start * hop, count * hop)
         .copy_(decoded[i].narrow(0, piece.context * hop, count * hop));
   }
+}
+
+CodecStream::CodecStream(CodecDecoder decoder)
+    : decoder_(std::move(decoder)), past_(decoder_->make_past(1)) {}
+
+torch::Tensor CodecStream::run(const torch::Tensor& codes) {
+  return decoder_(codes.t().unsqueeze(0), &past_)[0];
+}
+
+torch::Tensor CodecStream::push(const torch::Tensor& given) {
+  c10::InferenceMode guard;
+  decoder_->check(given);
+  const torch::Tensor codes = given.to(decoder_->parameters().front().device(), torch::kInt64);
+  const int64_t count = codes.size(0);
+  std::vector<torch::Tensor> waves;
+  for (int64_t done = 0; done < count;) {
+    if (frames_ > 0 && frames_ % kPieceFrames == 0) {
+      past_.forget();
+      run(context_);  // only heard
+    }
+    const int64_t room = kPieceFrames - frames_ % kPieceFrames;
+    const torch::Tensor part = codes.narrow(0, done, std::min(room, count - done));
+    waves.push_back(run(part));
+    context_ = context_.defined() ? torch::cat({context_, part}) : part;
+    context_ = context_.slice(0, std::max<int64_t>(0, context_.size(0) - kContextFrames)).clone();
+    frames_ += part.size(0);
+    done += part.size(0);
+  }
+  return torch::cat(waves);
 }
 
 std::map<std::string, std::string> CodecDecoderImpl::unused_tensors() {

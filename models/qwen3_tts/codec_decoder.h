@@ -13,6 +13,7 @@
 
 #include "models/qwen3_tts/config.h"
 #include "ttsft/codec/convnext.h"
+#include "ttsft/codec/dac.h"
 #include "ttsft/codec/rvq.h"
 #include "ttsft/io/safetensors.h"
 #include "ttsft/nn/conv.h"
@@ -25,8 +26,9 @@ namespace ttsft::qwen3_tts {
 class PreTransformerImpl : public DecoderStackImpl {
  public:
   explicit PreTransformerImpl(const CodecDecoderConfig& config);
-  torch::Tensor project(const torch::Tensor& x);    // [B, T, latent] -> [B, T, hidden]
-  torch::Tensor transform(const torch::Tensor& x);  // [B, T, latent] -> [B, T, latent]
+  torch::Tensor project(const torch::Tensor& x);  // [B, T, latent] -> [B, T, hidden]
+  // [B, T, latent] -> [B, T, latent]; with a cache x goes on from what it holds.
+  torch::Tensor transform(const torch::Tensor& x, KvCache* cache = nullptr);
 
  private:
   Linear input_proj{nullptr}, output_proj{nullptr};
@@ -34,37 +36,22 @@ class PreTransformerImpl : public DecoderStackImpl {
 };
 TORCH_MODULE(PreTransformer);
 
-// x + conv2(snake(conv1(snake(x)))). Child names: act1, conv1, act2, conv2.
-class VocoderUnitImpl : public torch::nn::Module {
- public:
-  VocoderUnitImpl(int64_t channels, int64_t dilation);
-  torch::Tensor forward(const torch::Tensor& x);  // [B, C, T]
+// What the decoder has heard of a signal that comes piece by piece.
+struct DecoderPast {
+  ConvStream convolutions;
+  KvCache keys;
 
- private:
-  SnakeBeta act1{nullptr}, act2{nullptr};
-  CausalConv1d conv1{nullptr}, conv2{nullptr};
+  void forget();  // the next piece starts a signal
 };
-TORCH_MODULE(VocoderUnit);
-
-// Upsampling by a rate and three residual units. Child names: block.0 .. block.4.
-class VocoderBlockImpl : public torch::nn::Module {
- public:
-  VocoderBlockImpl(int64_t in, int64_t out, int64_t rate);
-  torch::Tensor forward(const torch::Tensor& x);  // [B, C, T] -> [B, C / 2, T * rate]
-
- private:
-  SnakeBeta act_{nullptr};
-  CausalConvTranspose1d up_{nullptr};
-  std::vector<VocoderUnit> units_;
-};
-TORCH_MODULE(VocoderBlock);
 
 class CodecDecoderImpl : public torch::nn::Module {
  public:
   explicit CodecDecoderImpl(const CodecConfig& config);
 
   // One pass over everything. Codes [B, 16, F], int64 -> wave [B, F * 1920], float32 in [-1, 1].
-  torch::Tensor forward(const torch::Tensor& codes);
+  // With a past the codes go on from it; in all at most the 325 frames of a piece and its context.
+  torch::Tensor forward(const torch::Tensor& codes, DecoderPast* past = nullptr);
+  DecoderPast make_past(int64_t rows) const;
 
   // As upstream decodes: pieces of 300 frames, each with the 25 frames before it as context, which
   // differs audibly little but measurably from one pass behind frame 300. Several utterances
@@ -72,6 +59,7 @@ class CodecDecoderImpl : public torch::nn::Module {
   // DataError: no frames, another number of codebooks, a code outside the codebook.
   std::vector<torch::Tensor> decode(const std::vector<torch::Tensor>& codes);
   torch::Tensor decode(const torch::Tensor& codes) { return decode(std::vector{codes}).front(); }
+  void check(const torch::Tensor& codes) const;  // DataError as decode()
 
   // Tensors under decoder. that this module leaves in the file, by prefix, with the reason.
   static std::map<std::string, std::string> unused_tensors();
@@ -80,7 +68,6 @@ class CodecDecoderImpl : public torch::nn::Module {
 
  private:
   struct Piece;
-  void check(const torch::Tensor& codes) const;
   void decode_pieces(std::vector<Piece> pieces, const std::vector<torch::Tensor>& codes,
                      std::vector<torch::Tensor>& waves);
   void show(const std::string& stage, const torch::Tensor& x) const;
@@ -89,13 +76,29 @@ class CodecDecoderImpl : public torch::nn::Module {
   ResidualQuantizer rvq_first_{nullptr}, rvq_rest_{nullptr};
   CausalConv1d pre_conv{nullptr};
   PreTransformer pre_transformer{nullptr};
-  std::vector<std::pair<CausalConvTranspose1d, CausalConvNeXt>> upsample_;
+  std::vector<std::pair<CausalConvTranspose1d, ConvNeXt>> upsample_;
   CausalConv1d conv_in_{nullptr}, conv_out_{nullptr};
-  std::vector<VocoderBlock> blocks_;
+  std::vector<DacUpBlock> blocks_;
   SnakeBeta act_out_{nullptr};
   StageProbe probe_;
 };
 TORCH_MODULE(CodecDecoder);
+
+// The same wave for codes that come bit by bit: what a piece's frames have heard is kept from push
+// to push, so that each frame is computed once, and the 25 frames before a new piece once more.
+class CodecStream {
+ public:
+  explicit CodecStream(CodecDecoder decoder);
+  torch::Tensor push(const torch::Tensor& codes);  // [f, 16] -> [f * 1920]; DataError as decode()
+
+ private:
+  torch::Tensor run(const torch::Tensor& codes);  // [f, 16] -> [f * 1920]
+
+  CodecDecoder decoder_;
+  DecoderPast past_;
+  torch::Tensor context_;  // the last frames, [<= 25, 16]
+  int64_t frames_ = 0;
+};
 
 // From speech_tokenizer/model.safetensors, in float32.
 CodecDecoder load_codec_decoder(const std::shared_ptr<const TensorFile>& file,

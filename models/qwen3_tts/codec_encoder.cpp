@@ -33,21 +33,6 @@ StackOptions stack_options(const CodecEncoderConfig& config) {
 
 }  // namespace
 
-SeanetUnitImpl::SeanetUnitImpl(int64_t channels, int64_t hidden, int64_t kernel, int64_t dilation) {
-  ModuleGroup block;
-  conv1_ =
-      block->add(1, CausalConv1d(ConvOptions{
-                        .in = channels, .out = hidden, .kernel = kernel, .dilation = dilation}));
-  conv2_ = block->add(3, CausalConv1d(ConvOptions{.in = hidden, .out = channels}));
-  register_module("block", block);
-}
-
-torch::Tensor SeanetUnitImpl::forward(const torch::Tensor& x, RowLengths& lengths) {
-  // elu(0) = 0, so what is zero beyond a row's length stays so.
-  const torch::Tensor h = torch::elu(conv1_->forward_rows(torch::elu(x), lengths));
-  return conv2_->forward_rows(h, lengths).add_(x);
-}
-
 SeanetEncoderImpl::SeanetEncoderImpl(const CodecEncoderConfig& config) {
   ModuleGroup layers;
   int64_t index = 0, width = config.num_filters;
@@ -60,7 +45,11 @@ SeanetEncoderImpl::SeanetEncoderImpl(const CodecEncoderConfig& config) {
                     .in = width, .out = 2 * width, .kernel = 2 * *ratio, .stride = *ratio})};
     int64_t dilation = 1;
     for (int64_t j = 0; j < config.num_residual_layers; ++j) {
-      SeanetUnit unit(width, width / config.compress, config.residual_kernel_size, dilation);
+      const DacUnit unit(DacUnitOptions{.channels = width,
+                                        .hidden = width / config.compress,
+                                        .kernel = config.residual_kernel_size,
+                                        .dilation = dilation,
+                                        .activation = DacActivation::kElu});
       stage.units.emplace_back(index, layers->add(index, unit));
       dilation *= config.dilation_growth_rate;
       ++index;
@@ -86,7 +75,7 @@ torch::Tensor SeanetEncoderImpl::forward(const torch::Tensor& x, RowLengths& len
   show(0, h);
   for (Stage& stage : stages_) {
     for (auto& [index, unit] : stage.units) {
-      h = unit(h, lengths);
+      h = unit->forward_rows(h, lengths);
       show(index, h);
     }
     h = stage.down->forward_rows(torch::elu(h), lengths);
@@ -119,7 +108,6 @@ CodecEncoderImpl::CodecEncoderImpl(const CodecConfig& config) {
 }
 
 torch::Tensor CodecEncoderImpl::features(const torch::Tensor& waves, RowLengths& lengths) {
-  c10::InferenceMode guard;
   if (waves.dim() != 2 || static_cast<int64_t>(lengths.size()) != waves.size(0)) {
     throw std::logic_error("CodecEncoder: waves are not [rows, samples] with one length per row");
   }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "models/qwen3_tts/config.h"
+#include "ttsft/codec/dac.h"
 #include "ttsft/codec/rvq.h"
 #include "ttsft/io/safetensors.h"
 #include "ttsft/nn/conv.h"
@@ -19,17 +20,6 @@
 #include "ttsft/nn/probe.h"
 
 namespace ttsft::qwen3_tts {
-
-// x + conv(elu(conv(elu(x)))), narrow in the middle. Child names: block.1, block.3.
-class SeanetUnitImpl : public torch::nn::Module {
- public:
-  SeanetUnitImpl(int64_t channels, int64_t hidden, int64_t kernel, int64_t dilation);
-  torch::Tensor forward(const torch::Tensor& x, RowLengths& lengths);  // [B, C, T]
-
- private:
-  CausalConv1d conv1_{nullptr}, conv2_{nullptr};
-};
-TORCH_MODULE(SeanetUnit);
 
 // Child names: layers.N; the activations between count as layers too.
 class SeanetEncoderImpl : public torch::nn::Module {
@@ -41,7 +31,7 @@ class SeanetEncoderImpl : public torch::nn::Module {
  private:
   struct Stage {
     int64_t down_index;  // of the strided convolution among layers
-    std::vector<std::pair<int64_t, SeanetUnit>> units;
+    std::vector<std::pair<int64_t, DacUnit>> units;
     CausalConv1d down;
   };
   CausalConv1d first_{nullptr}, last_{nullptr};

@@ -1,16 +1,14 @@
-// Prompts and the decoding loop. Source: qwen_tts 0.1.1, modeling_qwen3_tts.py,
+// Prompts, and the language model as the decoding core knows it. Source: qwen_tts 0.1.1, modeling_qwen3_tts.py,
 // Qwen3TTSForConditionalGeneration.generate (specification section 9).
 #pragma once
 
 #include <torch/torch.h>
 
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "models/qwen3_tts/modules.h"
-#include "ttsft/nn/kv_cache.h"
-#include "ttsft/nn/sampling.h"
+#include "ttsft/model/depth_head.h"
 
 namespace ttsft::qwen3_tts {
 
@@ -25,58 +23,45 @@ struct PromptParts {
   bool text_streaming = false;
 };
 
-// Inputs of the prefill, and what is added to each frame's vector afterwards: trailing[g], then
-// tts_pad.
-struct PromptTensors {
-  torch::Tensor prefill;   // [T, H]
-  torch::Tensor trailing;  // [R, H], R >= 1
-};
-PromptTensors build_prompt(Talker& talker, const Config& config, const PromptParts& parts);
+// Inputs of the prefill, and what is added to each frame's vector afterwards: the rest of the text
+// where it streams, then tts_pad.
+RowPrompt build_prompt(Talker& talker, const Config& config, const PromptParts& parts);
 
 struct GenerateOptions {
   SamplingOptions talker, sub_talker;
   double repetition_penalty = 1.05;
   int64_t max_frames = 2048;
 };
+DecodingPlan decoding_plan(const Config& config, const GenerateOptions& options,
+                           torch::Device device);
 
-// Decodes a batch of prompts frame by frame. Prompts are left-padded; each row's result is what it
-// would be alone.
-class FrameGenerator {
+// The talker as the decoding core knows it; its frames are completed by the code predictor.
+class TalkerLm : public SpeechLm, private DepthModel {
  public:
-  FrameGenerator(Talker talker, const Config& config, torch::Device device, torch::Dtype dtype);
+  TalkerLm(Talker talker, const Config& config, torch::TensorOptions options);
+  void set_sub_talker(const SamplingOptions& sampling) { head_.emplace(static_cast<DepthModel&>(*this), sampling); }
 
-  void begin(const std::vector<PromptTensors>& prompts, const std::vector<uint64_t>& seeds,
-             const GenerateOptions& options);
-  void step();
-  torch::Tensor finished() const { return finished_; }  // [B], bool
-  std::vector<torch::Tensor> codes() const;             // per row [F, 16], int64, CPU
-
-  // Read out by the parity tests: logits of codebook 0 before any processing, and the hidden state
-  // that made them.
-  const torch::Tensor& last_logits() const { return logits_; }  // [B, V]
-  const torch::Tensor& last_hidden() const { return hidden_; }  // [B, H]
+  KvCache make_cache(int64_t rows, int64_t capacity) const override;
+  torch::Tensor forward(const torch::Tensor& x, KvCache& cache) override;
+  torch::Tensor norm(const torch::Tensor& hidden) override;
+  torch::Tensor logits(const torch::Tensor& state) override;
+  torch::Tensor embed(const torch::Tensor& frame, const torch::Tensor& number) override;
+  FrameHead* head() override { return &head_.value(); }
 
  private:
-  void look(const torch::Tensor& output);               // hidden and logits from a talker output
-  torch::Tensor pick_first();                           // codebook 0, [B]
-  torch::Tensor pick_rest(const torch::Tensor& first);  // all 16 codes, [B, 16]
+  int64_t levels() const override;
+  int64_t vocabulary() const override;
+  KvCache make_cache(int64_t rows) const override;
+  // Indices 0 and 1 go in together: the state, and the vector of the first code.
+  torch::Tensor start(const torch::Tensor& state, const torch::Tensor& first) override;
+  torch::Tensor embed(int64_t level, const torch::Tensor& codes) override;
+  torch::Tensor depth(const torch::Tensor& x, KvCache& cache) override;
+  torch::Tensor logits(int64_t level, const torch::Tensor& hidden) override;
 
   Talker talker_;
   Config config_;
-  torch::TensorOptions tensor_options_;
-  GenerateOptions options_;
-  std::vector<torch::Generator> generators_;
-  std::optional<KvCache> cache_, predictor_cache_;
-  torch::Tensor suppressed_;  // [V], bool: ids that no step may choose
-  torch::Tensor
-      mask_;  // [B, 1, 1, capacity], bool: real positions; undefined when no row is padded
-  torch::Tensor lengths_;         // [B], prompt lengths
-  torch::Tensor trailing_, pad_;  // [B, R, H], [H]
-  torch::Tensor hidden_, logits_, seen_, finished_;
-  torch::Tensor next_input_;           // [B, 1, H]; undefined before the first frame
-  std::vector<torch::Tensor> frames_;  // [B, 16] per step
-  std::vector<torch::Tensor>
-      ended_;  // [B] bool per step: the row had ended when this frame was made
+  torch::TensorOptions options_;
+  std::optional<DepthHead> head_;
 };
 
 }  // namespace ttsft::qwen3_tts

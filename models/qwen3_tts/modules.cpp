@@ -13,7 +13,7 @@ StackOptions stack_options(const DecoderConfig& config) {
   options.block.kv_heads = config.num_key_value_heads;
   options.block.head_dim = config.head_dim;
   options.block.norm_eps = config.rms_norm_eps;
-  options.block.qk_norm = true;
+  options.block.qk_norm = QkNorm::kPerHead;
   return options;
 }
 

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "ttsft/nn/checkpointing.h"
 #include "ttsft/nn/loss.h"
 
 namespace ttsft::qwen3_tts {
 namespace {
 
 constexpr int64_t kNoLabel = -100;
+constexpr int64_t kPredictorFrames = 512;  // run at once
 
 torch::Tensor long_tensor(const std::vector<int64_t>& values) {
   return torch::tensor(values, torch::kInt64);
@@ -136,8 +138,9 @@ SpeechBatch Objective::collate(std::span<const SpeechSample* const> samples) con
   batch.frame_label = long_tensor(frame_label);
   batch.positions = rows * longest;
   batch.padding = batch.positions - used;
-  batch.supervised = {{"talker", static_cast<int64_t>(label.size())},
-                      {"sub_talker", static_cast<int64_t>(frame_row.size()) * (groups - 1)}};
+  batch.supervised["talker"] = static_cast<double>(label.size());
+  batch.supervised["sub_talker"] =
+      static_cast<double>(frame_row.size()) * static_cast<double>(groups - 1);
   return batch;
 }
 
@@ -164,8 +167,15 @@ std::vector<LossTerm> Objective::loss(Talker& talker, const SpeechBatch& batch,
                                                batch.label, accuracy);
   LossTerm main{"talker", 1.0, first.nll, first.correct, batch.label_row};
 
-  const torch::Tensor h = predicting.index_select(0, batch.frame_label);         // [N, H]
-  const torch::Tensor outputs = talker->predictor_hidden(h, batch.frame_codes);  // [N, 15, P]
+  const torch::Tensor h = predicting.index_select(0, batch.frame_label);  // [N, H]
+  // 16 positions a frame make the predictor's activations the larger part: those of a chunk of
+  // frames are made again when its gradient is taken.
+  const torch::Tensor outputs = checkpoint_rows(  // [N, 15, P]
+      [talker, codes = batch.frame_codes](const torch::Tensor& states, int64_t frame,
+                                          int64_t n) mutable {
+        return talker->predictor_hidden(states, codes.narrow(0, frame, n));
+      },
+      h, kPredictorFrames);
   std::vector<torch::Tensor> nll, correct;
   for (int64_t i = 0; i < outputs.size(1); ++i) {
     const torch::Tensor weight =

@@ -9,36 +9,33 @@
 #include "models/qwen3_tts/codec_encoder.h"
 #include "models/qwen3_tts/speakers.h"
 #include "models/qwen3_tts/text.h"
-#include "ttsft/model/adapter.h"
+#include "ttsft/model/recording_preparer.h"
 
 namespace ttsft::qwen3_tts {
 
-class SpeechPreparer : public Preparer {
+class SpeechPreparer : public RecordingPreparer {
  public:
   explicit SpeechPreparer(const ModelContext& context);
 
-  std::string fingerprint() const override { return fingerprint_; }
   AudioLimits limits() const override;
   bool needs_audio(const Utterance& utterance) const override {
     return !utterance.row.contains("audio_codes");
   }
   void load(PrepItem& item) const override;
-  int64_t length(const PrepItem& item) const override {
-    return static_cast<int64_t>(item.wave.size());
-  }
-  void encode(std::span<PrepItem*> batch) override;
-  int64_t batch_budget() const override;
   nlohmann::ordered_json finish(const std::vector<Utterance>& rows,
                                 const std::filesystem::path& folder) override;
+  std::vector<std::string> set_files() const override { return {"speakers.safetensors"}; }
 
  private:
+  void encode_recordings(std::span<PrepItem* const> items) override;
+  void take_encoded(PrepItem& item) override;
   void fill_row(PrepItem& item, const torch::Tensor& codes) const;
+  // The mean over each speaker's references; `described` says how many.
+  Speakers read_speakers(const std::vector<Utterance>& rows,
+                         nlohmann::ordered_json& described) const;
 
-  const RunConfig& run_;
   Config config_;
   TextFrontend text_;
-  torch::Device device_;
-  std::string fingerprint_;
   CodecEncoder encoder_{nullptr};
 };
 

@@ -125,7 +125,6 @@ void SpeakerEncoderImpl::show(const std::string& stage, const torch::Tensor& x) 
 }
 
 torch::Tensor SpeakerEncoderImpl::forward(const torch::Tensor& mel) {
-  c10::InferenceMode guard;
   if (mel.dim() != 3 || mel.size(2) != mel_dim_) {
     throw std::logic_error("SpeakerEncoder: the mel is not [B, T, " + std::to_string(mel_dim_) +
                            "]");

@@ -4,7 +4,6 @@
 #include "ttsft/core/strings.h"
 #include "ttsft/io/atomic_file.h"
 #include "ttsft/model/merge_adapter.h"
-#include "ttsft/model/stepwise.h"
 #include "ttsft/nn/rng.h"
 
 namespace ttsft::qwen3_tts {
@@ -62,10 +61,6 @@ LmStage::LmStage(const ModelContext& context, const CheckpointRef& checkpoint)
       device_(context.device) {
   model_ = load_talker(std::make_shared<SafetensorsReader>(SafetensorsReader::open(folder_)),
                        config_, device_, context.dtype);
-  if (run_.train.activation_checkpointing) {
-    model_->talker->model->set_activation_checkpointing(true);
-    model_->talker->code_predictor->model->set_activation_checkpointing(true);
-  }
 }
 
 const Speakers& LmStage::speakers() {
@@ -118,7 +113,7 @@ std::unique_ptr<Sample> LmStage::random_sample(uint64_t seed) {
   return sample;
 }
 
-std::unique_ptr<Batch> LmStage::collate(std::span<const Sample* const> samples) const {
+std::unique_ptr<Batch> LmStage::collate(std::span<const Sample* const> samples, const Draw&) const {
   std::vector<const SpeechSample*> rows;
   for (const Sample* sample : samples) rows.push_back(&speech(*sample));
   return std::make_unique<SpeechBatch>(objective_.collate(rows));
@@ -128,30 +123,24 @@ std::vector<LossTerm> LmStage::loss(const Batch& batch, const LossRequest& reque
   return objective_.loss(model_->talker, speech(batch).to(device_), request.accuracy);
 }
 
-Probe LmStage::train_probe(const Sample& sample) {
-  torch::NoGradGuard no_grad;
-  const SpeechSample* row = &speech(sample);
-  const SpeechBatch batch = objective_.collate(std::span(&row, 1)).to(device_);
-  Talker& talker = model_->talker;
-  torch::Tensor hidden =
-      talker->model->forward(objective_.embed(talker, batch)).squeeze(0);  // [T, H]
-  hidden = talker->model->norm(hidden.index_select(0, batch.label_position));
-  return {talker->codec_head(hidden).to(torch::kFloat32), batch.label};
+LanguageStage::Sequence LmStage::sequence(const Batch& batch) {
+  const SpeechBatch moved = speech(batch).to(device_);
+  return {objective_.embed(model_->talker, moved), moved.label_position, moved.label};
 }
 
-Probe LmStage::decode_probe(const Sample& sample) {
-  torch::NoGradGuard no_grad;
-  const SpeechSample* row = &speech(sample);
-  const SpeechBatch batch = objective_.collate(std::span(&row, 1)).to(device_);
-  Talker& talker = model_->talker;
-  const torch::Tensor inputs = objective_.embed(talker, batch);  // [1, T, H]
-  const int64_t frames = row->codes.size(0), prompt = inputs.size(1) - frames - 1;
-  KvCache cache = talker->model->make_cache(1, inputs.size(1), inputs.options());
-  return {stepwise_logits(
-              inputs.narrow(1, 0, prompt + frames), prompt,
-              [&](const torch::Tensor& x) { return talker->model->forward(x, {}, {}, &cache); },
-              [&](const torch::Tensor& x) { return talker->codec_head(talker->model->norm(x)); }),
-          batch.label};
+torch::Tensor LmStage::forward(const torch::Tensor& inputs) {
+  return model_->talker->model->forward(inputs);
+}
+
+LanguageStage::Forward LmStage::decoder(int64_t capacity, const torch::Tensor& like) {
+  return [this, cache = model_->talker->model->make_cache(1, capacity, like.options())](
+             const torch::Tensor& inputs) mutable {
+    return model_->talker->model->forward(inputs, {}, {}, &cache);
+  };
+}
+
+torch::Tensor LmStage::logits(const torch::Tensor& states) {
+  return model_->talker->codec_head(model_->talker->model->norm(states));
 }
 
 torch::Tensor LmStage::target_codes(const Sample& sample) const {

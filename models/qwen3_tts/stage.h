@@ -8,6 +8,7 @@
 #include "models/qwen3_tts/text.h"
 #include "models/qwen3_tts/weights.h"
 #include "ttsft/model/adapter.h"
+#include "ttsft/model/language_stage.h"
 
 namespace ttsft::qwen3_tts {
 
@@ -16,7 +17,7 @@ namespace ttsft::qwen3_tts {
 torch::Tensor read_codes(const nlohmann::ordered_json& row, const Config& config,
                          const std::string& where);
 
-class LmStage : public Stage {
+class LmStage : public LanguageStage {
  public:
   LmStage(const ModelContext& context, const CheckpointRef& checkpoint);
 
@@ -27,14 +28,19 @@ class LmStage : public Stage {
 
   std::unique_ptr<Sample> read(const PreparedRow& row) override;
   std::unique_ptr<Sample> random_sample(uint64_t seed) override;
-  std::unique_ptr<Batch> collate(std::span<const Sample* const> samples) const override;
+  std::unique_ptr<Batch> collate(std::span<const Sample* const> samples,
+                                 const Draw& draw) const override;
   std::vector<LossTerm> loss(const Batch& batch, const LossRequest& request) override;
-  Probe train_probe(const Sample& sample) override;
-  Probe decode_probe(const Sample& sample) override;
   torch::Tensor target_codes(const Sample& sample) const override;
   void save_beside_adapter(const std::filesystem::path& folder) override;
   void save_full(const std::filesystem::path& folder,
                  const std::map<std::string, torch::Tensor>& weights) override;
+
+ protected:
+  Sequence sequence(const Batch& batch) override;
+  torch::Tensor forward(const torch::Tensor& inputs) override;
+  Forward decoder(int64_t capacity, const torch::Tensor& like) override;
+  torch::Tensor logits(const torch::Tensor& states) override;
 
  private:
   const Speakers& speakers();

@@ -58,14 +58,14 @@ void SpeechSynthesizer::load() {
   c10::InferenceMode inference;
   model_ = load_talker(weights_, config_, device_, dtype_);
   model_->eval();
-  merge_adapter(*model_, checkpoint_, lora_scale_, device_);
+  wear_adapter(*model_, checkpoint_, lora_scale_, device_, dtype_);
   if (!voices_.speakers.empty()) {
     torch::Tensor table = model_->talker->model->codec_embedding->weight
                               .clone();  // the original may be a mapped file
     for (const auto& [name, vector] : voices_.speakers) table[voices_.rows.at(name)].copy_(vector);
     model_->talker->model->codec_embedding->weight.set_data(table);
   }
-  generator_ = std::make_unique<FrameGenerator>(model_->talker, config_, device_, dtype_);
+  lm_ = std::make_unique<TalkerLm>(model_->talker, config_, tensor_options());
   resolve_voice();
 }
 
@@ -155,21 +155,21 @@ void SpeechSynthesizer::resolve_voice() {
       options_.text_streaming == "auto" ? cloning : options_.text_streaming == "true";
 }
 
-PromptTensors SpeechSynthesizer::prompt(const std::string& text) {
-  load();
-  c10::InferenceMode inference;
-  PromptParts parts = parts_;
-  parts.text = text_.speech(text);
-  return build_prompt(model_->talker, config_, parts);
+torch::TensorOptions SpeechSynthesizer::tensor_options() const {
+  return torch::TensorOptions().device(device_).dtype(dtype_);
 }
 
-void SpeechSynthesizer::begin(std::span<const Prompt> prompts, const DecodeOptions& options) {
-  std::vector<PromptTensors> tensors;
-  std::vector<uint64_t> seeds;
-  for (const Prompt& one : prompts) {
-    tensors.push_back(prompt(one.text));
-    seeds.push_back(one.seed);
-  }
+RowPrompt SpeechSynthesizer::prompt(const std::string& segment, uint64_t seed,
+                                    std::span<const torch::Tensor> /*earlier*/) {
+  c10::InferenceMode inference;
+  PromptParts parts = parts_;
+  parts.text = text_.speech(segment);
+  RowPrompt prompt = build_prompt(model_->talker, config_, parts);
+  prompt.seed = seed;
+  return prompt;
+}
+
+DecodingPlan SpeechSynthesizer::plan(const DecodeOptions& options) {
   // What the run file says wins, then the release's generation_config.json, then our defaults.
   const auto pick = [this](const char* key, auto ours, auto released) {
     return run_.given.count(key) ? ours : released;
@@ -190,30 +190,14 @@ void SpeechSynthesizer::begin(std::span<const Prompt> prompts, const DecodeOptio
   generate.repetition_penalty =
       pick("synth.repetition_penalty", s.repetition_penalty, g.repetition_penalty);
   generate.max_frames = options.max_frames;
-  c10::InferenceMode inference;
-  generator_->begin(tensors, seeds, generate);
+  lm_->set_sub_talker(generate.sub_talker);
+  return decoding_plan(config_, generate, device_);
 }
 
-void SpeechSynthesizer::step() {
-  c10::InferenceMode inference;
-  generator_->step();
-}
-
-std::vector<Audio> SpeechSynthesizer::decode(const std::vector<torch::Tensor>& codes,
-                                             bool after_prompt, const Noise& noise) {
-  std::vector<AcousticRow> rows;
-  for (const torch::Tensor& row : codes) {
-    rows.emplace_back();
-    rows.back().codes = row;
-    if (after_prompt) rows.back().lead = parts_.reference_codes;
-    if (!noise.empty()) rows.back().noise = &noise;
-  }
-  std::vector<Audio> audio;
-  for (const torch::Tensor& wave : acoustic_->decode(rows)) {
-    audio.push_back({{}, acoustic_->sample_rate()});
-    audio.back().samples.assign(wave.data_ptr<float>(), wave.data_ptr<float>() + wave.numel());
-  }
-  return audio;
+std::vector<AcousticRow> SpeechSynthesizer::acoustic_rows(std::span<const SpokenSegment> segments) {
+  std::vector<AcousticRow> rows = Synthesizer::acoustic_rows(segments);
+  for (AcousticRow& row : rows) row.lead = parts_.reference_codes;
+  return rows;
 }
 
 }  // namespace ttsft::qwen3_tts

@@ -24,17 +24,14 @@ class SpeechSynthesizer : public Synthesizer {
                     double lora_scale);
 
   std::vector<std::string> segments(const std::string& text) const override;
-  int64_t max_batch() const override { return device_.is_cuda() ? 8 : 4; }
   void load() override;  // the language model and the voice; the codec is loaded at once
-  void begin(std::span<const Prompt> prompts, const DecodeOptions& options) override;
-  void step() override;
-  torch::Tensor finished() const override { return generator_->finished(); }
-  std::vector<torch::Tensor> codes() override { return generator_->codes(); }
-  std::vector<Audio> decode(const std::vector<torch::Tensor>& codes, bool after_prompt,
-                            const Noise& noise) override;
-
-  const FrameGenerator& generator() const { return *generator_; }
-  PromptTensors prompt(const std::string& text);  // the prefill of one text, for the parity tests
+  SpeechLm& language_model() override { return *lm_; }
+  torch::TensorOptions tensor_options() const override;
+  DecodingPlan plan(const DecodeOptions& options) override;
+  RowPrompt prompt(const std::string& segment, uint64_t seed,
+                   std::span<const torch::Tensor> earlier) override;
+  AcousticDecoder& acoustic() override { return *acoustic_; }
+  std::vector<AcousticRow> acoustic_rows(std::span<const SpokenSegment> segments) override;
 
  private:
   void resolve_voice();
@@ -53,9 +50,9 @@ class SpeechSynthesizer : public Synthesizer {
   AdapterVoices voices_;
   TextFrontend text_;
   std::shared_ptr<SafetensorsReader> weights_, codec_weights_;
-  Qwen3Tts model_{nullptr};  // loaded by the first begin(): --codes-in needs the codec only
+  Qwen3Tts model_{nullptr};  // by load(): --codes-in needs the codec only
   std::unique_ptr<Acoustic> acoustic_;
-  std::unique_ptr<FrameGenerator> generator_;
+  std::unique_ptr<TalkerLm> lm_;
   PromptParts parts_;  // all of a prompt but its text
 };
 

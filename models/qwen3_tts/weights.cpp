@@ -30,37 +30,39 @@ Qwen3Tts load_talker(const std::shared_ptr<const TensorFile>& file, const Config
   return model;
 }
 
+namespace {
+
+// The table of the codec's tokens with each speaker's vector in his row.
+WeightSource with_speakers(const SafetensorsReader& file, const WeightChanges& changes,
+                           const Speakers& speakers, const std::map<std::string, int64_t>& rows) {
+  const auto change = changes.find(kCodecEmbedding);
+  const WeightSource table = change == changes.end()
+                                 ? [&file] { return copy_tensor(file.at(kCodecEmbedding)); }
+                                 : change->second;
+  return [table, &speakers, &rows] {
+    torch::NoGradGuard no_grad;
+    torch::Tensor value = table().detach().to(torch::kCPU, torch::kFloat32, /*non_blocking=*/false,
+                                              /*copy=*/true);
+    for (const auto& [name, vector] : speakers) value[rows.at(name)].copy_(vector);
+    return value;
+  };
+}
+
+}  // namespace
+
 void write_custom_voice(const std::filesystem::path& base, const Config& config,
-                        const std::filesystem::path& out,
-                        const std::map<std::string, torch::Tensor>& changed,
+                        const std::filesystem::path& out, const WeightChanges& changes,
                         const Speakers& speakers, const std::map<std::string, int64_t>& rows,
-                        bool keep_existing, bool keep_speaker_encoder) {
+                        bool keep_existing, bool keep_speaker_encoder, Rounding* rounding) {
   const SafetensorsReader file = SafetensorsReader::open(base);
-  std::vector<torch::Tensor> kept;  // owners of what the views look at
-  std::vector<TensorView> views;
-  for (const TensorView& view : file.tensors()) {
-    if (view.name.starts_with("speaker_encoder.") && !keep_speaker_encoder) continue;
-    const auto replacement = changed.find(view.name);
-    if (replacement == changed.end() && view.name != kCodecEmbedding) {
-      views.push_back(view);
-      continue;
-    }
-    torch::Tensor value =
-        replacement == changed.end() ? copy_tensor(view) : replacement->second.detach();
-    value = value.to(torch::kCPU, to_torch(view.dtype)).contiguous();
-    if (view.name == kCodecEmbedding) {
-      if (replacement != changed.end() && value.data_ptr() == replacement->second.data_ptr())
-        value = value.clone();
-      for (const auto& [name, vector] : speakers) value[rows.at(name)].copy_(vector);
-    }
-    if (value.sizes().vec() != view.shape)
-      throw std::logic_error("write_custom_voice: shape of " + view.name);
-    kept.push_back(value);
-    views.push_back(view_tensor(view.name, kept.back()));
-  }
+  std::vector<WrittenTensor> tensors = as_they_are(file.tensors());
+  if (!keep_speaker_encoder)
+    std::erase_if(tensors, [](const auto& t) { return t.name.starts_with("speaker_encoder."); });
+  WeightChanges all = changes;
+  if (!speakers.empty()) all[kCodecEmbedding] = with_speakers(file, changes, speakers, rows);
   std::filesystem::create_directories(out);
   link_release(base, out, written_anew);
-  write_safetensors(out / "model.safetensors", views);
+  write_weights(out / "model.safetensors", tensors, all, rounding);
   write_text_atomic(out / "config.json",
                     custom_voice_config(config, rows, keep_existing).dump(2) + "\n");
 }

@@ -25,6 +25,8 @@ ordered_json model_json(const ModelInfo& info) {
           {"license", info.license.weights},
           {"commercial_use", info.license.commercial},
           {"license_note", info.license.note},
+          {"accept_license",
+           info.license.accept.empty() ? ordered_json() : ordered_json(info.license.accept)},
           {"releases", info.releases}};
 }
 
@@ -44,7 +46,8 @@ void describe(const ModelInfo& info, std::ostream& out) {
       << (info.lora_targets.empty() ? "no" : "on " + join(info.lora_targets, ", ")) << "\n"
       << "  licence   " << info.license.weights << ", commercial use "
       << (info.license.commercial ? "allowed" : "forbidden")
-      << (info.license.note.empty() ? "" : " (" + info.license.note + ")") << "\n"
+      << (info.license.note.empty() ? "" : " (" + info.license.note + ")")
+      << (info.license.accept.empty() ? "" : "; accept_license: " + info.license.accept) << "\n"
       << "  releases  " << join(info.releases, ", ") << "\n";
 }
 

@@ -1,4 +1,7 @@
 #include "src/cli/command.h"
+#include "ttsft/core/error.h"
+#include "ttsft/core/log.h"
+#include "ttsft/core/strings.h"
 #include "ttsft/synth/synth.h"
 
 namespace ttsft {
@@ -14,7 +17,10 @@ void add_synth(CLI::App& app, Action& action) {
   command->add_option("--text", options.text, "what to say")->type_name("TEXT");
   command->add_option("--texts", options.texts, "a text per line, or id|text; --out is a folder")
       ->type_name("FILE");
-  command->add_option("--out", options.out, "the wav file to write")->type_name("WAV");
+  command->add_option("--out", options.out, "the wav file to write; -: standard output")
+      ->type_name("WAV");
+  command->add_flag("--stream", options.stream, "writes the wav while it is made");
+  command->add_flag("--raw", options.raw, "samples without a wav header");
   command
       ->add_option("--checkpoint", options.checkpoints,
                    "base (the default), last, best, step-N or a folder; once for each stage, "
@@ -37,7 +43,14 @@ void add_synth(CLI::App& app, Action& action) {
     action = [arguments] {
       const Run run = open_run(*arguments);
       arguments->options.dry_run = arguments->dry_run;
+      const bool to_stdout = arguments->options.out == "-";
+      if (to_stdout && arguments->json)
+        throw UsageError("standard output carries the sound", "--json", "name a file in --out");
       const auto result = run_synth(run.config, run.adapter, arguments->options);
+      if (to_stdout) {
+        log_info(trim(describe_synth(result)));
+        return;
+      }
       print_run_result(*arguments, run.config, result, describe_synth(result));
     };
   });

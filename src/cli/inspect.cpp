@@ -103,10 +103,10 @@ ordered_json inspect_prepared(const fs::path& folder) {
   if (!fs::exists(folder / "index.json")) return json;
   const ordered_json index = read_json_object(folder / "index.json");
   const JsonReader reader(index, (folder / "index.json").string());
-  const PreparedSet set = PreparedSet::open(folder, reader.text("model"));
+  const PreparedSet set = PreparedSet::look(folder, reader.text("model"));
   double seconds = 0;
   for (const auto* rows : {&set.train, &set.validation}) {
-    for (const PreparedRow& row : *rows) seconds += row.seconds;
+    for (const PreparedRows::Entry& row : rows->entries()) seconds += row.seconds;
   }
   json["model"] = reader.text("model");
   json["train"] = set.train.size();
@@ -132,6 +132,14 @@ ordered_json inspect_run(const fs::path& folder) {
           {"path", folder.string()},
           {"checkpoints", checkpoints},
           {"best_step", read_best_step(folder)}};
+}
+
+ordered_json abilities_json(const Abilities& can) {
+  return {{"encode_audio", can.encode_audio},
+          {"clone", can.clone},
+          {"stream", can.stream},
+          {"stages", can.stages},
+          {"why_not", can.why_not}};
 }
 
 ordered_json plain_json(const TorchValue& value) {
@@ -201,6 +209,7 @@ ordered_json inspect(const fs::path& given) {
             {"path", path.string()},
             {"model", model->info().name},
             {"description", description},
+            {"abilities", abilities_json(model->abilities(path))},
             {"weights", all_weights(path)}};
   }
   if (fs::is_directory(path / "checkpoints")) return inspect_run(path);

@@ -50,6 +50,14 @@ void describe_weights(const ordered_json& files, std::ostream& out) {
   }
 }
 
+void describe_abilities(const ordered_json& can, std::ostream& out) {
+  const auto yes = [&](const char* key) { return can[key].get<bool>() ? "yes" : "no"; };
+  out << "  trains " << plain(can["stages"]) << "; encodes recordings: " << yes("encode_audio")
+      << ", clones a voice: " << yes("clone") << ", streams: " << yes("stream");
+  if (!plain(can["why_not"]).empty()) out << " (" << plain(can["why_not"]) << ")";
+  out << "\n";
+}
+
 void describe_adapter(const ordered_json& found, std::ostream& out) {
   out << "  rank " << found["rank"] << ", alpha " << found["alpha"]
       << (found["rslora"].get<bool>() ? " (rank-stabilised)" : "") << ": scaled by "
@@ -121,7 +129,10 @@ std::string describe_inspection(const ordered_json& found) {
   const std::string kind = plain(found["kind"]);
   out << plain(found["path"]) << ": " << (kind == "checkpoint" ? plain(found["description"]) : kind)
       << "\n";
-  if (kind == "checkpoint") describe_weights(found["weights"], out);
+  if (kind == "checkpoint") {
+    describe_abilities(found["abilities"], out);
+    describe_weights(found["weights"], out);
+  }
   if (kind == "adapter") describe_adapter(found, out);
   if (kind == "prepared set") describe_prepared(found, out);
   if (kind == "run") describe_run(found, out);

@@ -77,9 +77,11 @@ AntiAliasedSnakeImpl::AntiAliasedSnakeImpl(int64_t channels) {
   down_filter_ = lowpass->register_buffer("filter", torch::empty({1, 1, kTaps}));
 }
 
-torch::Tensor AntiAliasedSnakeImpl::forward(const torch::Tensor& x) {
+torch::Tensor AntiAliasedSnakeImpl::forward(const torch::Tensor& x, const Rows& rows) {
   const int64_t channels = x.size(1);
   if (!up_.defined()) {
+    const c10::InferenceMode normal(false);  // they outlive this call
+    const torch::NoGradGuard no_gradients;
     // Upstream inserts zeros and filters; half of the products are with those zeros. Sample 2n of
     // the result is made of the odd taps and x[n-3 .. n+2], sample 2n+1 of the even taps and
     // x[n-2 .. n+3].
@@ -91,40 +93,24 @@ torch::Tensor AntiAliasedSnakeImpl::forward(const torch::Tensor& x) {
     down_ = for_channels(down_filter_, channels);                          // [C, 1, 12]
   }
   const int64_t padding = 0;
-  torch::Tensor y = torch::replication_pad1d(x, {kReach, kReach});
+  torch::Tensor y = rows.pad_replicate(x, kReach, kReach);
   y = torch::conv1d(y, up_, {}, 1, padding, 1, channels);        // [B, 2C, T]
   y = y.unflatten(1, {channels, 2}).transpose(2, 3).flatten(2);  // [B, C, 2T]
-  y = torch::replication_pad1d(act(y), {kTaps / 2 - 1, kTaps / 2});
+  y = rows.scaled(2).pad_replicate(act(y), kTaps / 2 - 1, kTaps / 2);
   return torch::conv1d(y, down_, {}, 2, padding, 1, channels);  // [B, C, T]
 }
 
-AmpBlockImpl::AmpBlockImpl(int64_t channels, int64_t kernel,
-                           const std::vector<int64_t>& dilations) {
-  auto convs1 = register_module("convs1", ModuleGroup());
-  auto convs2 = register_module("convs2", ModuleGroup());
+AmpBlockImpl::AmpBlockImpl(int64_t channels, int64_t kernel, const std::vector<int64_t>& dilations)
+    : ResBlockImpl(channels, kernel, dilations) {
   auto activations = register_module("activations", ModuleGroup());
-  for (size_t i = 0; i < dilations.size(); ++i) {
-    const auto at = static_cast<int64_t>(i);
-    ConvOptions conv{channels, channels, kernel};
-    convs2_.push_back(convs2->add(at, Conv1d(conv)));
-    conv.dilation = dilations[i];
-    convs1_.push_back(convs1->add(at, Conv1d(conv)));
-    for (int64_t k = 0; k < 2; ++k) {
-      activations_.push_back(activations->add(2 * at + k, AntiAliasedSnake(channels)));
-    }
+  for (int64_t i = 0; i < 2 * std::ssize(dilations); ++i) {
+    activations_.push_back(activations->add(i, AntiAliasedSnake(channels)));
   }
 }
 
-torch::Tensor AmpBlockImpl::forward(torch::Tensor x, const StageProbe& probe) {
-  for (size_t i = 0; i < convs1_.size(); ++i) {
-    torch::Tensor y = activations_[2 * i](x);
-    if (probe && i == 0) probe("act0", y);
-    y = convs1_[i](y, half(convs1_[i]->options().effective_kernel()));
-    y = activations_[2 * i + 1](y);
-    y = convs2_[i](y, half(convs2_[i]->options().kernel));
-    x = x + y;
-  }
-  return x;
+torch::Tensor AmpBlockImpl::activate(size_t pair, bool second, const torch::Tensor& x,
+                                     const Rows& rows) {
+  return activations_[2 * pair + (second ? 1 : 0)](x, rows);
 }
 
 BigVganImpl::BigVganImpl(const BigVganOptions& options) : options_(options) {
@@ -149,7 +135,7 @@ BigVganImpl::BigVganImpl(const BigVganOptions& options) : options_(options) {
   conv_post = register_module("conv_post", Conv1d(last));
 }
 
-torch::Tensor BigVganImpl::forward(const torch::Tensor& mel, const StageProbe& probe) {
+torch::Tensor BigVganImpl::forward(const torch::Tensor& mel, Rows rows, const StageProbe& probe) {
   const BigVganOptions& o = options_;
   const auto tap = [&](const char* stage, const torch::Tensor& result) {
     if (probe) probe(stage, result);
@@ -158,19 +144,20 @@ torch::Tensor BigVganImpl::forward(const torch::Tensor& mel, const StageProbe& p
   tap("conv_pre", x);
   const size_t kernels = o.block_kernels.size();
   for (size_t i = 0; i < ups_.size(); ++i) {
-    x = torch::conv_transpose1d(x, ups_[i]->weight, ups_[i]->bias, o.up_rates[i],
+    x = torch::conv_transpose1d(rows.zero_(x), ups_[i]->weight, ups_[i]->bias, o.up_rates[i],
                                 (o.up_kernels[i] - o.up_rates[i]) / 2);
+    rows = rows.scaled(o.up_rates[i]);
     if (i == 0) tap("ups0", x);
     torch::Tensor sum;
     for (size_t j = 0; j < kernels; ++j) {
       const bool first = i == 0 && j == 0;
-      const torch::Tensor y = resblocks_[i * kernels + j](x, first ? probe : StageProbe{});
+      const torch::Tensor y = resblocks_[i * kernels + j](x, rows, first ? probe : StageProbe{});
       sum = j == 0 ? y : sum + y;
     }
     x = sum / static_cast<double>(kernels);
     if (i == 0) tap("stage0", x);
   }
-  x = conv_post(activation_post(x), half(kOuterKernel)).squeeze(1);
+  x = conv_post(rows.zero_(activation_post(x, rows)), half(kOuterKernel)).squeeze(1);
   return o.final_tanh ? torch::tanh(x) : x.clamp(-1, 1);
 }
 

@@ -247,7 +247,6 @@ torch::Tensor CampplusImpl::dense_block(size_t index, const torch::Tensor& x) {
 }
 
 torch::Tensor CampplusImpl::forward(const torch::Tensor& fbank) {
-  c10::InferenceMode guard;
   if (!out_scale_.defined()) throw std::logic_error("Campplus: fold() was not called");
   if (fbank.dim() != 3 || fbank.size(2) != options_.bins) {
     throw std::logic_error("Campplus: the energies are not [B, T, " +

@@ -82,34 +82,6 @@ HiftOptions hift_options(const TensorFile& file, const std::string& prefix) {
   return o;
 }
 
-SnakeResBlockImpl::SnakeResBlockImpl(int64_t channels, int64_t kernel,
-                                     const std::vector<int64_t>& dilations) {
-  auto convs1 = register_module("convs1", ModuleGroup());
-  auto convs2 = register_module("convs2", ModuleGroup());
-  auto activations1 = register_module("activations1", ModuleGroup());
-  auto activations2 = register_module("activations2", ModuleGroup());
-  for (size_t i = 0; i < dilations.size(); ++i) {
-    const auto at = static_cast<int64_t>(i);
-    ConvOptions conv{channels, channels, kernel};
-    convs2_.push_back(convs2->add(at, Conv1d(conv)));
-    conv.dilation = dilations[i];
-    convs1_.push_back(convs1->add(at, Conv1d(conv)));
-    activations1_.push_back(activations1->add(at, Snake(channels)));
-    activations2_.push_back(activations2->add(at, Snake(channels)));
-  }
-}
-
-torch::Tensor SnakeResBlockImpl::forward(torch::Tensor x) {
-  for (size_t i = 0; i < convs1_.size(); ++i) {
-    torch::Tensor y = activations1_[i](x);
-    y = convs1_[i](y, half(convs1_[i]->options().effective_kernel()));
-    y = activations2_[i](y);
-    y = convs2_[i](y, half(convs2_[i]->options().kernel));
-    x = x + y;
-  }
-  return x;
-}
-
 F0PredictorImpl::F0PredictorImpl(const HiftOptions& options) {
   auto condnet = register_module("condnet", ModuleGroup());
   for (int64_t i = 0; i < options.f0_layers; ++i) {
@@ -120,9 +92,9 @@ F0PredictorImpl::F0PredictorImpl(const HiftOptions& options) {
   classifier = register_module("classifier", Linear(options.f0_channels, 1, true));
 }
 
-torch::Tensor F0PredictorImpl::forward(torch::Tensor mel) {
+torch::Tensor F0PredictorImpl::forward(torch::Tensor mel, const Rows& rows) {
   for (Conv1d& conv : convs_) {
-    mel = torch::elu(conv(mel, half(conv->options().kernel)));
+    mel = rows.zero_(torch::elu(conv(mel, half(conv->options().kernel))));
   }
   return classifier(mel.transpose(1, 2)).squeeze(-1).abs();
 }
@@ -160,8 +132,8 @@ HiftImpl::HiftImpl(const HiftOptions& options) : options_(options) {
   conv_post = register_module("conv_post", Conv1d(ConvOptions{channels, o.fft + 2, o.post_kernel}));
 }
 
-torch::Tensor HiftImpl::f0(const torch::Tensor& mel) {
-  return f0_predictor(mel);
+torch::Tensor HiftImpl::f0(const torch::Tensor& mel, const Rows& rows) {
+  return f0_predictor(mel, rows);
 }
 
 torch::Tensor HiftImpl::source(const torch::Tensor& f0, const HiftNoise& noise) {
@@ -189,61 +161,89 @@ torch::Tensor HiftImpl::source(const torch::Tensor& f0, const HiftNoise& noise) 
   return torch::tanh(source_linear_(waves.transpose(1, 2))).transpose(1, 2);  // [B, 1, N]
 }
 
-torch::Tensor HiftImpl::decode(const torch::Tensor& mel, const torch::Tensor& source,
+torch::Tensor HiftImpl::source_spectrum(const torch::Tensor& source, const Rows& rows) const {
+  StftOptions framing = stft_;
+  torch::Tensor samples = source;  // [B, 1, N]
+  if (!rows.full()) {              // the reflection is at each row's own end
+    samples =
+        rows.scaled(options_.samples_per_frame()).pad_reflect(source, framing.pad, framing.pad);
+    framing.pad = 0;
+  }
+  const torch::Tensor parts = torch::view_as_real(stft(samples.squeeze(1), framing));
+  return torch::cat({parts.select(-1, 0), parts.select(-1, 1)}, 1);
+}
+
+torch::Tensor HiftImpl::decode(const torch::Tensor& mel, const torch::Tensor& source, Rows rows,
                                const StageProbe& probe) {
   const HiftOptions& o = options_;
   const auto tap = [&](const char* stage, const torch::Tensor& result) {
     if (probe) probe(stage, result);
   };
-  const torch::Tensor parts = torch::view_as_real(stft(source.squeeze(1), stft_));
-  const torch::Tensor spectrum = torch::cat({parts.select(-1, 0), parts.select(-1, 1)}, 1);
+  const Rows spectra = rows.scaled(o.samples_per_frame() / o.hop, 1);
+  const torch::Tensor spectrum = spectra.zero_(source_spectrum(source, rows));
 
   const std::vector<int64_t> rates = source_rates(o.up_rates);
   torch::Tensor x = conv_pre(mel, half(o.pre_kernel));
   tap("conv_pre", x);
   for (size_t i = 0; i < ups_.size(); ++i) {
     const int64_t rate = o.up_rates[i];
-    x = torch::leaky_relu(x, o.leaky_slope);
+    x = rows.zero_(torch::leaky_relu(x, o.leaky_slope));
     x = torch::conv_transpose1d(x, ups_[i]->weight, ups_[i]->bias, rate,
                                 (o.up_kernels[i] - rate) / 2);
     if (i == 0) tap("ups0", x);
-    if (i + 1 == ups_.size()) x = torch::reflection_pad1d(x, {1, 0});
+    rows = rows.scaled(rate);
+    if (i + 1 == ups_.size()) {
+      x = torch::reflection_pad1d(x, {1, 0});
+      rows = rows.scaled(1, 1);
+    }
     torch::Tensor excitation = source_downs_[i](spectrum, rates[i] == 1 ? 0 : rates[i] / 2);
     if (i == 0) tap("source_downs0", excitation);
-    excitation = source_resblocks_[i](excitation);
+    excitation = source_resblocks_[i](excitation, rows);
     if (i == 0) tap("source_resblocks0", excitation);
     x = x + excitation;
     const size_t kernels = o.block_kernels.size();
     torch::Tensor sum;
     for (size_t j = 0; j < kernels; ++j) {
-      const torch::Tensor y = resblocks_[i * kernels + j](x);
+      const torch::Tensor y = resblocks_[i * kernels + j](x, rows);
       if (i == 0 && j == 0) tap("resblocks0", y);
       sum = j == 0 ? y : sum + y;
     }
     x = sum / static_cast<double>(kernels);
   }
-  x = conv_post(torch::leaky_relu(x, kLastLeakySlope), half(o.post_kernel));
+  x = conv_post(rows.zero_(torch::leaky_relu(x, kLastLeakySlope)), half(o.post_kernel));
   tap("conv_post", x);
-  return synthesize(x);
+  return synthesize(x, rows);
 }
 
-torch::Tensor HiftImpl::synthesize(const torch::Tensor& spectrum) const {
+torch::Tensor HiftImpl::synthesize(const torch::Tensor& spectrum, const Rows& rows) const {
   const int64_t bins = options_.fft / 2 + 1;
   const torch::Tensor magnitude = spectrum.narrow(1, 0, bins).exp().clamp_max(kLargestMagnitude);
   const torch::Tensor phase = spectrum.narrow(1, bins, bins).sin();
   const torch::Tensor window = torch::hann_window(options_.fft, magnitude.options());
-  return torch::istft(torch::polar(magnitude, phase), options_.fft, options_.hop, options_.fft,
-                      window)
-      .clamp(-options_.limit, options_.limit);
+  const torch::Tensor parts = torch::polar(magnitude, phase);
+  const auto inverse = [&](const torch::Tensor& of) {
+    return torch::istft(of, options_.fft, options_.hop, options_.fft, window)
+        .clamp(-options_.limit, options_.limit);
+  };
+  if (rows.full()) return inverse(parts);
+  // The windows that overlap at a row's end are its own only when it is alone.
+  torch::Tensor waves =
+      torch::zeros({parts.size(0), (parts.size(2) - 1) * options_.hop}, window.options());
+  for (int64_t b = 0; b < parts.size(0); ++b) {
+    const torch::Tensor wave =
+        inverse(parts[b].narrow(1, 0, rows.lengths()[static_cast<size_t>(b)]));
+    waves[b].narrow(0, 0, wave.size(0)).copy_(wave);
+  }
+  return waves;
 }
 
-torch::Tensor HiftImpl::forward(const torch::Tensor& mel, const HiftNoise& noise,
+torch::Tensor HiftImpl::forward(const torch::Tensor& mel, const HiftNoise& noise, const Rows& rows,
                                 const StageProbe& probe) {
-  const torch::Tensor frequency = f0(mel);
+  const torch::Tensor frequency = f0(mel, rows);
   if (probe) probe("f0", frequency);
   const torch::Tensor excitation = source(frequency, noise);
   if (probe) probe("source", excitation);
-  return decode(mel, excitation, probe);
+  return decode(mel, excitation, rows, probe);
 }
 
 Hift load_hift(const std::shared_ptr<const TensorFile>& file, const std::string& prefix,

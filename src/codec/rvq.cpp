@@ -83,7 +83,9 @@ EmaCodebookImpl::EmaCodebookImpl(int64_t size, int64_t dim, const CodebookNames&
 
 void EmaCodebookImpl::compute() {
   if (table_.defined() && table_.device() == sum_.device()) return;
-  c10::InferenceMode guard;
+  // They outlive the call that needed them first: they must not be of a kind that autograd refuses.
+  const c10::InferenceMode normal(false);
+  const torch::NoGradGuard no_gradients;
   const torch::Tensor usage = usage_.to(torch::kFloat32).clamp_min(kSmallestUsage);
   table_ = (sum_.to(torch::kFloat32) / usage.unsqueeze(-1)).contiguous();
   norms_ = row_norms(table_);
@@ -139,12 +141,11 @@ torch::Tensor ResidualQuantizerImpl::encode(const torch::Tensor& x) {
 }
 
 torch::Tensor ResidualQuantizerImpl::decode(const torch::Tensor& codes) {
-  c10::InferenceMode guard;
   torch::Tensor sum;  // [.., D]
   for (size_t level = 0; level < codebooks_.size(); ++level) {
     const torch::Tensor entries =
         torch::embedding(codebooks_[level]->table(), codes.select(-1, static_cast<int64_t>(level)));
-    sum = level == 0 ? entries : sum.add_(entries);
+    sum = level == 0 ? entries : sum + entries;
   }
   return output_proj ? torch::linear(sum, output_proj->weight.squeeze(-1)) : sum;
 }

@@ -47,6 +47,29 @@ void ValidationChoice::resolve_paths(const std::filesystem::path& folder) {
   list = config::resolve_path(list.string(), folder);
 }
 
+// --- auto, or a number
+
+void AutoNumber::parse_scalar(const std::string& text) {
+  if (text == "auto") {
+    value.reset();
+    return;
+  }
+  const auto number = config::parse_double(text);
+  if (!number || !(*number > 0)) {
+    throw std::invalid_argument(fmt::format("wants auto or a number above 0, got `{}`", text));
+  }
+  value = number;
+}
+void AutoNumber::parse_list(const Texts&) {
+  throw std::invalid_argument("wants auto or a number above 0, got a list");
+}
+void AutoNumber::parse_map(const TextMap&) {
+  throw std::invalid_argument("wants auto or a number above 0, got a map");
+}
+std::string AutoNumber::dump() const {
+  return value ? config::yaml_text(*value) : "auto";
+}
+
 // --- train.keep
 
 void KeepChoice::parse_scalar(const std::string& text) {

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "src/config/walk.h"
@@ -35,6 +36,19 @@ bool in_unit(double value) {
   return value >= 0 && value < 1;
 }
 
+void check_choice(const std::string& what, const std::string& value,
+                  const std::vector<std::string>& choices) {
+  if (std::find(choices.begin(), choices.end(), value) != choices.end()) return;
+  const std::string near = nearest(value, choices);
+  throw UsageError(fmt::format("{}: wants one of {}, got `{}`", what, join(choices, ", "), value),
+                   "", near.empty() ? "" : fmt::format("did you mean {}?", near));
+}
+
+void check_actions(const std::string& key, const std::map<std::string, std::string>& actions) {
+  for (const auto& [name, action] : actions)
+    check_choice(key + "." + name, action, {"refuse", "warn", "off"});
+}
+
 }  // namespace
 
 void DataConfig::bind(Binder& b) {
@@ -45,6 +59,8 @@ void DataConfig::bind(Binder& b) {
   b.field("speaker", speaker, "name for rows that give none; the voice of synth");
   b.field("reference", reference, "recording of the voice, where the model takes one");
   b.field("instruct", instruct, "style instruction for rows that give none");
+  b.field("batch_seconds", batch_seconds,
+          "audio in a batch of prep; auto: what the device takes, halved when its memory is short");
   b.field("validation", validation,
           "share held back (0: none), or a file with one utterance id a line");
   b.field("guards", guards, "moves a guard: {name: refuse | warn | off}");
@@ -52,14 +68,7 @@ void DataConfig::bind(Binder& b) {
 
 void DataConfig::validate() const {
   check(in_unit(validation.share), "validation", "in [0, 1)", validation.share);
-  const std::vector<std::string> actions = {"refuse", "warn", "off"};
-  for (const auto& [guard, action] : guards) {
-    if (action == "refuse" || action == "warn" || action == "off") continue;
-    const std::string near = nearest(action, actions);
-    throw UsageError(
-        fmt::format("guards.{}: wants one of {}, got `{}`", guard, join(actions, ", "), action), "",
-        near.empty() ? "" : fmt::format("did you mean {}?", near));
-  }
+  check_actions("guards", guards);
 }
 
 void OptimizerConfig::bind(Binder& b) {
@@ -89,6 +98,8 @@ void ScheduleConfig::validate() const {
 
 void TrainConfig::bind(Binder& b) {
   b.choice("stage", stage, {"lm", "flow"}, "what is trained, where the model has it");
+  b.field("replay", replay, "recorded random tensors (safetensors) in place of our own draws");
+  b.field("checks", checks, "moves a check of the targets: {name: refuse | warn | off}");
   b.choice("method", method, {"lora", "full"}, "adapters, or every weight of the stage");
   b.field("steps", steps, "optimizer steps; or give epochs");
   b.field("epochs", epochs, "passes over the training set; or give steps");
@@ -97,8 +108,8 @@ void TrainConfig::bind(Binder& b) {
   b.field("accumulate", accumulate, "batches per optimizer step");
   b.field("shuffle", shuffle, "false: in the order of the manifest");
   b.field("dropout", dropout, "null: the model's own; 0: off");
-  b.field("activation_checkpointing", activation_checkpointing,
-          "recompute activations in the backward pass: less memory, slower");
+  b.choice("activation_checkpointing", activation_checkpointing, {"auto", "true", "false"},
+           "recompute activations in the backward pass: less memory, slower; auto: on CUDA");
   b.section("optimizer", optimizer, "");
   b.section("schedule", schedule, "");
   b.field("clip_grad_norm", clip_grad_norm, "0: off");
@@ -111,6 +122,9 @@ void TrainConfig::bind(Binder& b) {
 void TrainConfig::validate() const {
   check_exclusive(steps && epochs, "steps", "epochs");
   check_exclusive(batch_tokens && batch_utterances, "batch_tokens", "batch_utterances");
+  for (const auto& [name, action] : checks)
+    check_choice("checks", name, {"supervised", "decoding", "frame_offset", "draws", "gradient"});
+  check_actions("checks", checks);
   if (steps == 0)
     throw UsageError("steps: a plan of zero steps trains nothing", "", "give 1 or more");
   if (steps) check_at_least("steps", 1, *steps);
@@ -149,6 +163,7 @@ void EvalConfig::bind(Binder& b) {
   b.field("checkpoints", checkpoints,
           "all, base, last, best, step-N, a folder, or a list of these");
   b.field("prompts", prompts, "texts to synthesize for speech metrics, one a line");
+  b.field("replay", replay, "recorded random tensors (safetensors) in place of our own draws");
   b.field("lora_scales", lora_scales, "each adapter is measured at each of these");
   b.field("metrics", metrics, "speech metrics: not in this version, leave it empty");
 }
@@ -168,6 +183,7 @@ void SynthConfig::bind(Binder& b) {
   b.field("length_penalty", length_penalty, "of beam search");
   b.field("lora_scale", lora_scale, "0: the base model, 1: the adapter as trained");
   b.field("max_frames", max_frames, "generated frames at most");
+  b.field("batch", batch, "segments decoded together; null: 8 on a GPU, 4 on a CPU");
   b.choice("format", format, {"pcm16", "pcm24", "float32"}, "samples of the wav file");
 }
 
@@ -179,6 +195,7 @@ void SynthConfig::validate() const {
   check(repetition_penalty > 0, "repetition_penalty", "above 0", repetition_penalty);
   check_at_least("beams", 1, beams);
   check_at_least("max_frames", 1, max_frames);
+  if (batch) check_at_least("batch", 1, *batch);
 }
 
 void RunConfig::bind(Binder& b) {
@@ -189,6 +206,8 @@ void RunConfig::bind(Binder& b) {
   b.choice("precision", precision, {"auto", "fp32", "bf16"},
            "auto is fp32 on CPU and bf16 on CUDA");
   b.field("seed", seed, "of everything that is drawn");
+  b.field("accept_license", accept_license,
+          "name of the licence, where the weights are not free for all use");
   b.section("data", data, "");
   b.section("train", train, "");
   b.section("lora", lora, "used where train.method is lora");

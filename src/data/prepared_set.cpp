@@ -8,6 +8,7 @@
 #include "ttsft/core/error.h"
 #include "ttsft/core/hash.h"
 #include "ttsft/core/log.h"
+#include "ttsft/io/atomic_file.h"
 
 namespace ttsft {
 namespace {
@@ -20,47 +21,43 @@ using nlohmann::ordered_json;
                   "run prep again");
 }
 
-// The rows of one file, which must be the very file that the index was written for.
-std::vector<ordered_json> read_rows(const fs::path& file, const ordered_json& stated) {
-  if (!fs::exists(file)) broken("a file is missing", file);
-  const std::string text = read_text(file);
+// The lines of one file, which must be the very file that the index was written for.
+struct RowFile {
+  std::shared_ptr<const MappedFile> file;
+  std::vector<std::pair<size_t, size_t>> lines;  // begin, length
+  size_t next = 0;
+};
+
+RowFile open_rows(const fs::path& path, const ordered_json& stated) {
+  if (!fs::exists(path)) broken("a file is missing", path);
+  RowFile rows{std::make_shared<const MappedFile>(path), {}};
+  const auto bytes = rows.file->bytes();
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (content_hash(text) != stated.at("hash").get<std::string>()) {
-    broken("the file is not the one that index.json describes", file);
+    broken("the file is not the one that index.json describes", path);
   }
-  std::vector<ordered_json> rows;
-  for (std::string_view rest = text; !rest.empty();) {
-    const size_t end = std::min(rest.find('\n'), rest.size() - 1);
-    rows.push_back(ordered_json::parse(rest.substr(0, end + 1)));
-    rest.remove_prefix(end + 1);
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    rows.lines.emplace_back(begin, end - begin);
+    begin = end + 1;
   }
-  if (rows.size() != stated.at("rows").get<size_t>()) {
-    broken("there are " + std::to_string(rows.size()) + " rows", file);
+  if (rows.lines.size() != stated.at("rows").get<size_t>()) {
+    broken("there are " + std::to_string(rows.lines.size()) + " rows", path);
   }
   return rows;
 }
 
-// Gives each entry of the index its row, in order.
-void assign_rows(PreparedSet& set) {
-  const ordered_json& files = set.index.at("files");
-  auto train = read_rows(set.folder / kTrainName, files.at(std::string(kTrainName)));
-  auto validation = read_rows(set.folder / kValidationName, files.at(std::string(kValidationName)));
-  std::set<std::string> ids;
-  for (const ordered_json& entry : set.index.at("utterances")) {
-    const std::string split = entry.at("split").get<std::string>();
-    if (split != "train" && split != "validation") broken("split '" + split + "'", set.folder);
-    const bool validates = split == "validation";
-    auto& rows = validates ? validation : train;
-    auto& out = validates ? set.validation : set.train;
-    if (out.size() == rows.size()) broken("index.json lists more rows than there are", set.folder);
-    PreparedRow row{entry.at("id").get<std::string>(), entry.at("key").get<std::string>(),
-                    entry.at("seconds").get<double>(), std::move(rows[out.size()]),
-                    entry.value("notes", ordered_json())};
-    if (!ids.insert(row.id).second) broken("'" + row.id + "' is listed twice", set.folder);
-    out.push_back(std::move(row));
-  }
-  if (set.train.size() != train.size() || set.validation.size() != validation.size()) {
-    broken("index.json lists fewer rows than there are", set.folder);
-  }
+PreparedRows::Entry take_row(RowFile& rows, const ordered_json& utterance, const fs::path& folder) {
+  if (rows.next == rows.lines.size()) broken("index.json lists more rows than there are", folder);
+  const auto notes = utterance.find("notes");
+  const auto [begin, length] = rows.lines[rows.next++];
+  return {utterance.at("id").get<std::string>(),
+          utterance.at("key").get<std::string>(),
+          utterance.at("seconds").get<double>(),
+          notes == utterance.end() ? std::string() : notes->dump(),
+          rows.file,
+          begin,
+          length};
 }
 
 }  // namespace
@@ -96,6 +93,22 @@ bool has_current_version(const ordered_json& index) {
 }
 
 PreparedSet PreparedSet::open(const fs::path& folder, const std::string& model) {
+  PreparedSet set = look(folder, model);
+  std::string changed;
+  try {
+    changed = changed_set_file(folder, set.index);
+  } catch (const nlohmann::json::exception& error) {
+    broken(std::string("index.json cannot be read (") + error.what() + ")", folder);
+  }
+  if (changed.empty()) return set;
+  if (fs::exists(folder / kJournalName)) {
+    throw DataError("a later prep has changed " + changed + " and has not finished",
+                    folder.string(), "run prep again, it continues");
+  }
+  broken("what lies there is not what index.json describes", folder / changed);
+}
+
+PreparedSet PreparedSet::look(const fs::path& folder, const std::string& model) {
   const bool has_journal = fs::exists(folder / kJournalName);
   if (!fs::exists(folder / kIndexName)) {
     if (has_journal) {
@@ -111,9 +124,9 @@ PreparedSet PreparedSet::open(const fs::path& folder, const std::string& model) 
                     "run prep again");
   }
   try {
-    assign_rows(set);
+    set.assign_rows();
   } catch (const nlohmann::json::exception& error) {
-    broken(std::string("index.json or a row cannot be read (") + error.what() + ")", folder);
+    broken(std::string("index.json cannot be read (") + error.what() + ")", folder);
   }
   if (has_journal) {
     log_warning("a later prep into ", folder.string(),
@@ -122,12 +135,33 @@ PreparedSet PreparedSet::open(const fs::path& folder, const std::string& model) 
   return set;
 }
 
-std::vector<PreparedRow> PreparedSet::all() const {
-  std::vector<PreparedRow> rows;
+// Gives each entry of the index its row, in order.
+void PreparedSet::assign_rows() {
+  const ordered_json& files = index.at("files");
+  RowFile train_file = open_rows(folder / kTrainName, files.at(std::string(kTrainName)));
+  RowFile validation_file =
+      open_rows(folder / kValidationName, files.at(std::string(kValidationName)));
+  std::set<std::string> ids;
+  for (const ordered_json& utterance : index.at("utterances")) {
+    const std::string split = utterance.at("split").get<std::string>();
+    if (split != "train" && split != "validation") broken("split '" + split + "'", folder);
+    validates_.push_back(split == "validation");
+    auto entry = take_row(validates_.back() ? validation_file : train_file, utterance, folder);
+    if (!ids.insert(entry.id).second) broken("'" + entry.id + "' is listed twice", folder);
+    (validates_.back() ? validation : train).add(std::move(entry));
+  }
+  if (train_file.next != train_file.lines.size() ||
+      validation_file.next != validation_file.lines.size()) {
+    broken("index.json lists fewer rows than there are", folder);
+  }
+  index.erase("utterances");
+}
+
+PreparedRows PreparedSet::all() const {
+  PreparedRows rows;
   size_t next_train = 0, next_validation = 0;
-  for (const ordered_json& entry : index.at("utterances")) {
-    const bool validates = entry.at("split") == "validation";
-    rows.push_back(validates ? validation.at(next_validation++) : train.at(next_train++));
+  for (const bool validates : validates_) {
+    rows.add(validates ? validation.entries()[next_validation++] : train.entries()[next_train++]);
   }
   return rows;
 }

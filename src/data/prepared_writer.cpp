@@ -7,6 +7,7 @@
 #include "ttsft/core/hash.h"
 #include "ttsft/core/log.h"
 #include "ttsft/data/prepared_set.h"
+#include "ttsft/io/atomic_file.h"
 
 namespace ttsft {
 namespace {
@@ -14,34 +15,23 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-// One line of JSON, UTF-8 kept. Text that is not UTF-8 cannot be stored.
-std::string json_line(const ordered_json& value, const std::string& id) {
+// JSON without a line break, UTF-8 kept. Text that is not UTF-8 cannot be stored.
+std::string json_text(const ordered_json& value, const std::string& id) {
   try {
-    return value.dump() + "\n";
+    return value.dump();
   } catch (const ordered_json::exception&) {
     throw DataError("the row holds text that is not UTF-8", id, "save the source as UTF-8");
   }
 }
 
-// Writes the rows and returns what index.json says of the file.
-ordered_json write_rows(const fs::path& file, const std::vector<const PreparedRow*>& rows) {
-  AtomicFile out(file);
-  Hasher hasher;
-  for (const PreparedRow* row : rows) {
-    const std::string line = json_line(row->row, row->id);
-    hasher.add(std::as_bytes(std::span(line)));
-    out.stream() << line;
-  }
-  out.commit();
-  return {{"rows", rows.size()}, {"hash", hasher.hex()}};
-}
-
 void write_rejected(const fs::path& file, const std::vector<RejectedRow>& rejected) {
   AtomicFile out(file);
   for (const RejectedRow& row : rejected) {
-    out.stream() << json_line(
-        {{"id", row.id}, {"where", row.where}, {"reason", row.reason}, {"guard", row.guard}},
-        row.id);
+    out.stream()
+        << json_text(
+               {{"id", row.id}, {"where", row.where}, {"reason", row.reason}, {"guard", row.guard}},
+               row.id)
+        << "\n";
   }
   out.commit();
 }
@@ -61,6 +51,11 @@ std::string index_text(const ordered_json& index, const std::vector<ordered_json
 
 PreparedWriter::PreparedWriter(fs::path folder, std::string model)
     : folder_(std::move(folder)), model_(std::move(model)), lock_(folder_) {
+  remove_unfinished(folder_);
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder_, ignored)) {
+    if (entry.is_directory(ignored)) remove_unfinished(entry.path());
+  }
   load_finished();
   load_journal();
   journal_.open(folder_ / kJournalName, std::ios::binary | std::ios::app);
@@ -76,9 +71,11 @@ void PreparedWriter::load_finished() {
     return;
   }
   try {
-    const PreparedSet set = PreparedSet::open(folder_, model_);
+    const PreparedSet set = PreparedSet::look(folder_, model_);
     for (const auto* rows : {&set.train, &set.validation}) {
-      for (const PreparedRow& row : *rows) rows_.emplace(row.id, row);
+      for (const PreparedRows::Entry& row : rows->entries()) {
+        rows_[row.id] = {row.key, row.seconds, std::string(row.text()), row.notes};
+      }
     }
   } catch (const DataError& error) {
     log_warning("nothing of the earlier set is reused (", error.what(), ")");
@@ -97,11 +94,11 @@ void PreparedWriter::load_journal() {
     const size_t end = rest.find('\n');
     try {
       const ordered_json line = ordered_json::parse(rest.substr(0, end));
-      PreparedRow row{line.at("id").get<std::string>(), line.at("key").get<std::string>(),
-                      line.at("seconds").get<double>(), line.at("row"),
-                      line.value("notes", ordered_json())};
-      journaled_.insert(row.id);
-      rows_.insert_or_assign(row.id, std::move(row));
+      const std::string id = line.at("id").get<std::string>();
+      rows_[id] = {line.at("key").get<std::string>(), line.at("seconds").get<double>(),
+                   line.at("row").dump(),
+                   line.contains("notes") ? line["notes"].dump() : std::string()};
+      journaled_.insert(id);
     } catch (const ordered_json::exception&) {
       ++unreadable;
     }
@@ -113,32 +110,54 @@ void PreparedWriter::load_journal() {
   }
 }
 
-const PreparedRow* PreparedWriter::reusable(const std::string& id, const std::string& key) const {
-  const std::lock_guard guard(mutex_);
-  const auto found = rows_.find(id);
-  if (found == rows_.end() || found->second.key != key) return nullptr;
-  current_.insert(id);
-  return &found->second;
+std::optional<PreparedRow> PreparedWriter::reusable(const std::string& id,
+                                                    const std::string& key) const {
+  StoredRow row;
+  {
+    const std::lock_guard guard(mutex_);
+    const auto found = rows_.find(id);
+    if (found == rows_.end() || found->second.key != key) return std::nullopt;
+    current_.insert(id);
+    row = found->second;
+  }
+  return PreparedRow{id, row.key, row.seconds, ordered_json::parse(row.text),
+                     row.notes.empty() ? ordered_json() : ordered_json::parse(row.notes)};
 }
 
-void PreparedWriter::write_journal(const PreparedRow& row) {
-  ordered_json line = {
-      {"id", row.id}, {"key", row.key}, {"seconds", row.seconds}, {"row", row.row}};
-  if (!row.notes.is_null()) line["notes"] = row.notes;
-  journal_ << json_line(line, row.id);
+void PreparedWriter::write_journal(const std::string& id, const StoredRow& row) {
+  journal_ << "{\"id\":" << json_text(id, id) << ",\"key\":" << json_text(row.key, id)
+           << ",\"seconds\":" << ordered_json(row.seconds).dump() << ",\"row\":" << row.text;
+  if (!row.notes.empty()) journal_ << ",\"notes\":" << row.notes;
+  journal_ << "}\n";
   journal_.flush();
   if (!journal_) {
-    throw RunError("cannot write the finished row '" + row.id + "'",
-                   (folder_ / kJournalName).string(), "is the disk full?");
+    throw RunError("cannot write the finished row '" + id + "'", (folder_ / kJournalName).string(),
+                   "is the disk full?");
   }
-  journaled_.insert(row.id);
+  journaled_.insert(id);
 }
 
 void PreparedWriter::add(const PreparedRow& row) {
+  StoredRow stored{row.key, row.seconds, json_text(row.row, row.id),
+                   row.notes.is_null() ? std::string() : json_text(row.notes, row.id)};
   const std::lock_guard guard(mutex_);
-  write_journal(row);
-  rows_.insert_or_assign(row.id, row);
+  write_journal(row.id, stored);
+  rows_.insert_or_assign(row.id, std::move(stored));
   current_.insert(row.id);
+}
+
+// Returns what index.json says of the file.
+ordered_json PreparedWriter::write_rows(std::string_view name,
+                                        const std::vector<const StoredRow*>& rows) const {
+  AtomicFile out(folder_ / name);
+  Hasher hasher;
+  for (const StoredRow* row : rows) {
+    const std::string line = row->text + "\n";
+    hasher.add(std::as_bytes(std::span(line)));
+    out.stream() << line;
+  }
+  out.commit();
+  return {{"rows", rows.size()}, {"hash", hasher.hex()}};
 }
 
 void PreparedWriter::finish(const std::vector<std::string>& order,
@@ -148,21 +167,24 @@ void PreparedWriter::finish(const std::vector<std::string>& order,
   const std::set<std::string> validating(validation_ids.begin(), validation_ids.end());
   std::set<std::string> done;  // rejected, or taken already
   for (const RejectedRow& row : rejected) done.insert(row.id);
-  std::vector<const PreparedRow*> train, validation;
+  std::vector<std::pair<std::string, const StoredRow*>> chosen;
+  std::vector<const StoredRow*> train, validation;
   std::vector<ordered_json> utterances;
   for (const std::string& id : order) {
     if (!done.insert(id).second) continue;
     if (current_.count(id) == 0) throw RunError("utterance '" + id + "' was not prepared");
-    const PreparedRow& row = rows_.at(id);
+    const StoredRow& row = rows_.at(id);
     const bool validates = validating.count(id) > 0;
     (validates ? validation : train).push_back(&row);
-    utterances.push_back({{"id", row.id},
+    chosen.emplace_back(id, &row);
+    utterances.push_back({{"id", id},
                           {"key", row.key},
                           {"seconds", row.seconds},
                           {"split", validates ? "validation" : "train"}});
-    if (!row.notes.is_null()) utterances.back()["notes"] = row.notes;
+    if (!row.notes.empty()) utterances.back()["notes"] = ordered_json::parse(row.notes);
   }
 
+  flush_file_system(folder_);  // what the rows name, before they say that it is there
   write_rejected(folder_ / kRejectedName, rejected);
   if (utterances.empty()) {
     throw DataError(
@@ -170,18 +192,16 @@ void PreparedWriter::finish(const std::vector<std::string>& order,
         folder_.string(), "the reasons are in " + std::string(kRejectedName));
   }
   // The old row files go now, and with them the old set, so the journal takes over what is reused.
-  for (const auto* rows : {&train, &validation}) {
-    for (const PreparedRow* row : *rows) {
-      if (journaled_.count(row->id) == 0) write_journal(*row);
-    }
+  for (const auto& [id, row] : chosen) {
+    if (journaled_.count(id) == 0) write_journal(id, *row);
   }
   ordered_json whole = {
       {"format", kPreparedFormat}, {"version", kPreparedVersion}, {"model", model_}};
   for (const auto& [key, value] : index.items()) {
     if (key != "utterances" && key != "files" && !whole.contains(key)) whole[key] = value;
   }
-  whole["files"][std::string(kTrainName)] = write_rows(folder_ / kTrainName, train);
-  whole["files"][std::string(kValidationName)] = write_rows(folder_ / kValidationName, validation);
+  whole["files"][std::string(kTrainName)] = write_rows(kTrainName, train);
+  whole["files"][std::string(kValidationName)] = write_rows(kValidationName, validation);
   write_text_atomic(folder_ / kIndexName, index_text(whole, utterances));
   journal_.close();
   fs::remove(folder_ / kJournalName);

@@ -62,7 +62,7 @@ std::vector<Candidate> candidates_of(const RunConfig& config) {
 
 struct Split {
   std::string name;
-  std::vector<PreparedRow> rows;
+  PreparedRows rows;
 };
 
 Split choose_split(const RunConfig& config, const PreparedSet& set) {
@@ -84,7 +84,7 @@ Split choose_split(const RunConfig& config, const PreparedSet& set) {
 // The rows of the split in batches of like length.
 class Feed {
  public:
-  Feed(Stage& stage, const std::vector<PreparedRow>& rows, const TrainConfig& train) {
+  Feed(Stage& stage, const PreparedRows& rows, const TrainConfig& train) {
     for (const PreparedRow& row : rows) samples_.push_back(stage.read(row));
     std::stable_sort(samples_.begin(), samples_.end(),
                      [](const auto& a, const auto& b) { return a->length > b->length; });
@@ -98,12 +98,12 @@ class Feed {
   }
 
   int64_t batches() const { return std::ssize(batches_); }
-  std::unique_ptr<Batch> batch(const Stage& stage, int64_t i) const {
+  std::unique_ptr<Batch> batch(const Stage& stage, int64_t i, const Replay* replay) const {
     std::vector<const Sample*> chosen;
     for (const int64_t row : batches_[static_cast<size_t>(i)]) {
       chosen.push_back(samples_[static_cast<size_t>(row)].get());
     }
-    return stage.collate(chosen);
+    return stage.collate(chosen, Draw{.replay = replay});
   }
 
  private:
@@ -111,13 +111,13 @@ class Feed {
   std::vector<std::vector<int64_t>> batches_;
 };
 
-LossSums measure(Stage& stage, const Feed& feed, const std::string& name) {
+LossSums measure(Stage& stage, const Feed& feed, const std::string& name, const Replay* replay) {
   torch::InferenceMode guard;
   LossSums sums;
   Progress progress("eval " + name, feed.batches(), "batches");
   for (int64_t i = 0; i < feed.batches(); ++i) {
     if (stop_signal()) throw Stopped{stop_signal()};
-    const std::unique_ptr<Batch> batch = feed.batch(stage, i);
+    const std::unique_ptr<Batch> batch = feed.batch(stage, i, replay);
     sums.add(*batch, stage.loss(*batch, LossRequest{.accuracy = true}));
     progress.advance();
   }
@@ -130,22 +130,22 @@ Json finite(double value) {
   return std::isfinite(value) ? Json(value) : Json();
 }
 
-double share(int64_t part, int64_t whole) {
-  return static_cast<double>(part) / static_cast<double>(std::max<int64_t>(whole, 1));
+double share(int64_t part, double whole) {
+  return whole > 0 ? static_cast<double>(part) / whole : 0.0;
 }
 
 int64_t token_count(const LossTotals& totals) {
-  int64_t tokens = 0;
+  double tokens = 0;
   for (const auto& [name, term] : totals.terms) tokens += term.tokens;
-  return tokens;
+  return std::llround(tokens);
 }
 
 Json totals_json(const LossTotals& totals) {
   Json terms = Json::object(), accuracy = Json::object();
   for (const auto& [name, term] : totals.terms) {
-    if (term.tokens == 0) continue;  // this utterance has no token of the term
+    if (term.tokens <= 0) continue;  // this utterance has no token of the term
     terms[name] = finite(term.mean());
-    accuracy[name] = share(term.correct, term.tokens);
+    if (term.correct) accuracy[name] = share(*term.correct, term.tokens);
   }
   return {{"loss", finite(totals.loss())},
           {"loss_terms", std::move(terms)},
@@ -156,21 +156,21 @@ Json totals_json(const LossTotals& totals) {
 Json codebooks_json(const LossTotals& totals) {
   Json codebooks = Json::object();
   for (const auto& [name, term] : totals.terms) {
-    if (term.nll_per_codebook.empty() || term.tokens_per_codebook == 0) continue;
+    if (term.sum_per_codebook.empty() || term.tokens_per_codebook <= 0) continue;
     Json loss = Json::array(), accuracy = Json::array();
-    for (const double nll : term.nll_per_codebook) {
-      loss.push_back(finite(nll / static_cast<double>(term.tokens_per_codebook)));
+    for (const double sum : term.sum_per_codebook) {
+      loss.push_back(finite(sum / term.tokens_per_codebook));
     }
     for (const int64_t correct : term.correct_per_codebook) {
       accuracy.push_back(share(correct, term.tokens_per_codebook));
     }
-    codebooks[name] = {{"loss", std::move(loss)}, {"accuracy", std::move(accuracy)}};
+    codebooks[name] = {{"loss", std::move(loss)}};
+    if (!accuracy.empty()) codebooks[name]["accuracy"] = std::move(accuracy);
   }
   return codebooks;
 }
 
-Json row_json(const Candidate& candidate, const LossSums& sums,
-              const std::vector<PreparedRow>& rows) {
+Json row_json(const Candidate& candidate, const LossSums& sums, const PreparedRows& rows) {
   const LossTotals totals = sums.totals();
   Json row = {{"name", candidate.name}};
   if (candidate.checkpoint.kind == CheckpointKind::kBase) {
@@ -183,12 +183,12 @@ Json row_json(const Candidate& candidate, const LossSums& sums,
   }
   row.update(totals_json(totals));
   Json term_tokens = Json::object();
-  for (const auto& [name, term] : totals.terms) term_tokens[name] = term.tokens;
+  for (const auto& [name, term] : totals.terms) term_tokens[name] = std::llround(term.tokens);
   row["term_tokens"] = std::move(term_tokens);
   row["codebooks"] = codebooks_json(totals);
   const std::map<std::string, LossTotals> by_id = sums.utterances();
   Json utterances = Json::array();
-  for (const PreparedRow& prepared : rows) {
+  for (const PreparedRows::Entry& prepared : rows.entries()) {
     Json utterance = {{"id", prepared.id}};
     utterance.update(totals_json(by_id.at(prepared.id)));
     utterances.push_back(std::move(utterance));
@@ -225,12 +225,15 @@ nlohmann::ordered_json run_eval(const RunConfig& config, const ModelAdapter& ada
   refuse_speech(config);
   require(config, config.data.prepared, "data.prepared");
   const std::vector<Candidate> candidates = candidates_of(config);
+  const FolderLock in_use(config.data.prepared, FolderLock::Mode::kShared);
   const PreparedSet set = PreparedSet::open(config.data.prepared, adapter.info().name);
   const Split split = choose_split(config, set);
   if (options.dry_run) return dry_result(candidates, split);
 
   const auto start = std::chrono::steady_clock::now();
   const ModelContext context = make_context(config);
+  require_stage(config, adapter.info());
+  const std::unique_ptr<Replay> replay = open_replay(config.eval.replay);
   StageLoader loader(context, adapter);
   std::optional<Feed> feed;
   int64_t generation = 0;
@@ -240,7 +243,7 @@ nlohmann::ordered_json run_eval(const RunConfig& config, const ModelAdapter& ada
     Stage& stage = loader.load(candidate.checkpoint, candidate.lora_scale);
     if (!feed || loader.generation() != generation) feed.emplace(stage, split.rows, config.train);
     generation = loader.generation();
-    const LossSums sums = measure(stage, *feed, candidate.name);
+    const LossSums sums = measure(stage, *feed, candidate.name, replay.get());
     const LossTotals totals = sums.totals();
     if (token_count(totals) == 0) {
       throw DataError("no token of the split " + split.name + " is supervised", set.folder.string(),

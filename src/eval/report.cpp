@@ -25,11 +25,11 @@ std::string percent(const Json& value) {
 Table ranking(const Json& result) {
   const std::vector<Json> rows = ranked_rows(result);
   const Json& base = result.at("checkpoints").at(0);
-  const bool scored = !base.at("accuracy").empty();
+  const auto scored = [&](const std::string& term) { return base.at("accuracy").contains(term); };
   Table table = {{"rank", "checkpoint", "loss", "to base"}};
   for (const auto& [term, value] : base.at("loss_terms").items()) {
     table[0].push_back(term);
-    if (scored) table[0].push_back(term + " acc");
+    if (scored(term)) table[0].push_back(term + " acc");
   }
   table[0].emplace_back("tokens");
   for (size_t i = 0; i < rows.size(); ++i) {
@@ -45,7 +45,7 @@ Table ranking(const Json& result) {
                      number(row.at("loss"), "%.4f"), delta});
     for (const auto& [term, value] : base.at("loss_terms").items()) {
       table.back().push_back(number(row.at("loss_terms").value(term, Json()), "%.4f"));
-      if (scored) table.back().push_back(percent(row.at("accuracy").value(term, Json())));
+      if (scored(term)) table.back().push_back(percent(row.at("accuracy").value(term, Json())));
     }
     table.back().push_back(std::to_string(row.at("tokens").get<int64_t>()));
   }

@@ -17,6 +17,8 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
+constexpr double kMuch = 0.25;  // share of changed values that may vanish without a word
+
 void check_out(const fs::path& out) {
   if (out.empty()) throw UsageError("no folder to export into", "", "give --out");
   const std::string where = "--out " + out.string();
@@ -65,6 +67,7 @@ nlohmann::ordered_json run_export(const RunConfig& config, const ModelAdapter& a
                                   const ExportOptions& options) {
   check_out(options.out);
   require(config, config.checkpoint, "checkpoint");
+  require_accepted_license(config, adapter.info());
   if (options.lora_scale && !std::isfinite(*options.lora_scale)) {
     throw UsageError("must be a finite number", "--lora-scale");
   }
@@ -96,7 +99,7 @@ nlohmann::ordered_json run_export(const RunConfig& config, const ModelAdapter& a
   const Proof proof(context, adapter, checkpoints, scale);
   stop_when_asked();
   AtomicFolder folder(options.out);
-  adapter.export_checkpoint(context, checkpoints, scale, folder.path());
+  const Rounding rounding = adapter.export_checkpoint(context, checkpoints, scale, folder.path());
   stop_when_asked();
 
   const double tolerance = export_tolerance(folder.path());
@@ -110,6 +113,12 @@ nlohmann::ordered_json run_export(const RunConfig& config, const ModelAdapter& a
   }
   result["logits_difference"] = difference;
   result["tolerance"] = tolerance;
+  const bool rounded = has_adapter && rounding.changed > 0;
+  result["rounded_away"] = rounded ? Json(rounding.share()) : Json();
+  if (rounded && rounding.share() > kMuch) {
+    log_warning("a good part of the adapter is smaller than a step of the release's 16-bit type ",
+                "and gone in the export; synth with the adapter itself loses nothing");
+  }
   result["bytes"] = folder_bytes(folder.path());
   folder.commit();
   result["seconds"] =
@@ -125,7 +134,13 @@ std::string describe_export(const nlohmann::ordered_json& result) {
   std::snprintf(numbers, sizeof numbers, "%.1f MB, logits agree within %.2g (allowed: %.2g)",
                 result.at("bytes").get<double>() / 1e6,
                 result.at("logits_difference").get<double>(), result.at("tolerance").get<double>());
-  return out + ": " + checkpoint + " merged, " + numbers + "\n";
+  std::string text = out + ": " + checkpoint + " merged, " + numbers;
+  if (result.at("rounded_away").is_number()) {
+    std::snprintf(numbers, sizeof numbers, ", %.1f %% of its changes were rounded away",
+                  100 * result.at("rounded_away").get<double>());
+    text += numbers;
+  }
+  return text + "\n";
 }
 
 }  // namespace ttsft

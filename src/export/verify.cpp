@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "ttsft/io/torch_file.h"
+#include "ttsft/model/language_stage.h"
 #include "ttsft/model/load_stage.h"
 
 namespace ttsft {
@@ -31,7 +32,14 @@ torch::Tensor probe_logits(const ModelContext& context, const ModelAdapter& adap
   torch::InferenceMode guard;
   const LoadedStage loaded = load_stage(context, adapter, checkpoint, lora_scale);
   const std::unique_ptr<Sample> sample = loaded.stage->random_sample(kProbeSeed);
-  return loaded.stage->train_probe(*sample).logits.to(torch::kCPU, torch::kFloat32).clone();
+  if (auto* language = dynamic_cast<LanguageStage*>(loaded.stage.get()))
+    return language->train_probe(*sample).logits.to(torch::kCPU, torch::kFloat32).clone();
+  const Sample* row = sample.get();
+  std::vector<torch::Tensor> values;
+  const auto batch = loaded.stage->collate(std::span(&row, 1), Draw{});
+  for (const LossTerm& term : loaded.stage->loss(*batch, {}))
+    values.push_back(term.value.to(torch::kCPU, torch::kFloat32).flatten());
+  return torch::cat(values);
 }
 
 Proof::Proof(const ModelContext& context, const ModelAdapter& adapter,

@@ -63,7 +63,6 @@ FbankExtractor::FbankExtractor(const FbankOptions& options, torch::Device device
 }
 
 torch::Tensor FbankExtractor::operator()(const torch::Tensor& samples) const {
-  c10::InferenceMode guard;
   const int64_t count = samples.size(-1);
   if (fbank_frames(options_, count) == 0) {
     throw DataError("audio is too short for a filterbank: " + std::to_string(count) + " samples",
@@ -76,11 +75,11 @@ torch::Tensor FbankExtractor::operator()(const torch::Tensor& samples) const {
   // A frame's first sample is its own predecessor.
   const torch::Tensor before =
       torch::cat({frames.narrow(-1, 0, 1), frames.narrow(-1, 0, options_.window - 1)}, -1);
-  frames.sub_(before, options_.preemphasis).mul_(window_);
+  frames = (frames - before * options_.preemphasis) * window_;
   const torch::Tensor spectrum = torch::view_as_real(torch::fft_rfft(frames, options_.fft));
   torch::Tensor bands = torch::matmul(spectrum.square().sum(-1), filters_);  // [.., T, bins]
-  bands.clamp_min_(options_.floor).log_();
-  if (options_.subtract_mean) bands.sub_(bands.mean(-2, /*keepdim=*/true));
+  bands = bands.clamp_min(options_.floor).log();
+  if (options_.subtract_mean) bands = bands - bands.mean(-2, /*keepdim=*/true);
   return bands.to(torch::kFloat32);
 }
 

@@ -64,14 +64,13 @@ MelExtractor::MelExtractor(const MelOptions& options, torch::Device device)
     : options_(options), filters_(mel_filterbank(options).to(device)) {}
 
 torch::Tensor MelExtractor::operator()(const torch::Tensor& samples) const {
-  c10::InferenceMode guard;
   torch::Tensor energy =
       spectrogram(samples, options_.stft, options_.power, options_.magnitude_epsilon);
   if (options_.drop_last_frame) energy = energy.narrow(-1, 0, energy.size(-1) - 1);
-  torch::Tensor mel = torch::matmul(energy.transpose(-1, -2), filters_.t());  // [.., T, bins]
+  const torch::Tensor mel = torch::matmul(energy.transpose(-1, -2), filters_.t());  // [.., T, bins]
   if (options_.log == LogKind::kNone) return mel;
-  mel.clamp_min_(options_.log_floor);
-  return options_.log == LogKind::kNatural ? mel.log_() : mel.log10_();
+  const torch::Tensor level = mel.clamp_min(options_.log_floor);
+  return options_.log == LogKind::kNatural ? level.log() : level.log10();
 }
 
 }  // namespace ttsft

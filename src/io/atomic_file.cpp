@@ -1,18 +1,19 @@
 #include "ttsft/io/atomic_file.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
-#include <charconv>
+#include <chrono>
 #include <sstream>
 #include <system_error>
+#include <vector>
 
 #include "ttsft/core/error.h"
+#include "ttsft/core/process.h"
 
 namespace ttsft {
 namespace {
@@ -37,34 +38,54 @@ void create_parent(const fs::path& target) {
   if (error) fail("cannot create the folder", parent_of(target), error.value());
 }
 
-// ".<name>.partial-<process>-<number>": hidden, beside the target, and its owner can be asked for.
-std::string temporary_prefix(const fs::path& target) {
-  return "." + target.filename().string() + ".partial-";
-}
+constexpr std::string_view kMark = ".partial-";
 
+// ".<name>.partial-<owner>-<number>": hidden, beside the target, and its owner can be asked for.
 fs::path temporary_name(const fs::path& target) {
   static std::atomic<int> counter = 0;
-  return parent_of(target) /
-         (temporary_prefix(target) + std::to_string(::getpid()) + "-" + std::to_string(counter++));
+  return parent_of(target) / ("." + target.filename().string() + std::string(kMark) +
+                              process_identity() + "-" + std::to_string(counter++));
 }
 
-// Removes what a killed process left of this folder: checkpoints are large.
-void remove_abandoned(const fs::path& target) {
-  const std::string prefix = temporary_prefix(target);
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(parent_of(target), ignored)) {
-    const std::string name = entry.path().filename().string();
-    if (!name.starts_with(prefix)) continue;
-    pid_t owner = 0;
-    std::from_chars(name.data() + prefix.size(), name.data() + name.size(), owner);
-    if (owner > 0 && ::kill(owner, 0) != 0 && errno == ESRCH) fs::remove_all(entry.path(), ignored);
-  }
+// Whether a name is that of something unfinished; `of`: only of this target.
+bool is_unfinished(const fs::path& file, const std::string& of = {}) {
+  const std::string name = file.filename().string();
+  const size_t mark = name.rfind(kMark);
+  return mark != name.npos && name.front() == '.' && (of.empty() || name.substr(1, mark - 1) == of);
 }
+
+bool is_abandoned(const fs::path& file) {
+  const std::string name = file.filename().string();
+  switch (state_of_process(name.substr(name.rfind(kMark) + kMark.size()))) {
+    case ProcessState::kRuns:
+      return false;
+    case ProcessState::kGone:
+      return true;
+    case ProcessState::kUnknown:
+      break;
+  }
+  std::error_code error;
+  const auto written = fs::last_write_time(file, error);
+  return !error && fs::file_time_type::clock::now() - written > std::chrono::hours(24);
+}
+
+void remove_abandoned(const fs::path& folder, const std::string& of = {}) {
+  std::error_code ignored;
+  std::vector<fs::path> abandoned;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    if (is_unfinished(entry.path(), of) && is_abandoned(entry.path()))
+      abandoned.push_back(entry.path());
+  }
+  for (const fs::path& path : abandoned) fs::remove_all(path, ignored);
+}
+
+std::atomic<int64_t> waits{0};
 
 // To the disk, so that a rename never outlives the data that it names.
 void flush_to_disk(const fs::path& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) fail("cannot open what was just written", path, errno);
+  ++waits;
   const int result = ::fsync(descriptor);
   const int error = errno;
   ::close(descriptor);
@@ -82,7 +103,8 @@ void flush_folder_to_disk(const fs::path& folder) {
 
 }  // namespace
 
-AtomicFile::AtomicFile(fs::path target) : target_(std::move(target)) {
+AtomicFile::AtomicFile(fs::path target, Durability durability)
+    : target_(std::move(target)), durability_(durability) {
   if (!target_.has_filename()) throw RunError("not a file name", target_.string());
   create_parent(target_);
   temporary_ = temporary_name(target_);
@@ -101,18 +123,19 @@ void AtomicFile::commit() {
   errno = 0;
   stream_.close();
   if (!stream_) fail("cannot write the file", target_, errno != 0 ? errno : EIO);
-  flush_to_disk(temporary_);
+  const bool wait = durability_ == Durability::kDisk;
+  if (wait) flush_to_disk(temporary_);
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) {
     fail("cannot put the file in its place", target_, errno);
   }
   committed_ = true;
-  flush_to_disk(parent_of(target_));
+  if (wait) flush_to_disk(parent_of(target_));
 }
 
 AtomicFolder::AtomicFolder(fs::path target) : target_(without_trailing_slash(std::move(target))) {
   if (!target_.has_filename()) throw RunError("not a folder name", target_.string());
   create_parent(target_);
-  remove_abandoned(target_);
+  remove_abandoned(parent_of(target_), target_.filename().string());
   temporary_ = temporary_name(target_);
   std::error_code error;
   fs::create_directory(temporary_, error);
@@ -157,6 +180,34 @@ void AtomicFolder::commit() {
   flush_to_disk(parent_of(target_));
 }
 
+void flush_file_system(const fs::path& folder) {
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) fail("cannot open the folder", folder, errno);
+  ++waits;
+  const int result = ::syncfs(descriptor);
+  const int error = errno;
+  ::close(descriptor);
+  if (result != 0) fail("cannot write to disk", folder, error);
+}
+
+int64_t disk_waits() {
+  return waits;
+}
+
+std::error_code remove_folder(const fs::path& folder) {
+  const fs::path target = without_trailing_slash(folder);
+  const fs::path doomed = temporary_name(target);
+  std::error_code error;
+  fs::rename(target, doomed, error);
+  if (error == std::errc::no_such_file_or_directory) return {};
+  if (!error) fs::remove_all(doomed, error);
+  return error;
+}
+
+void remove_unfinished(const fs::path& folder) {
+  remove_abandoned(folder);
+}
+
 void write_text_atomic(const fs::path& file, std::string_view text) {
   AtomicFile out(file);
   out.stream().write(text.data(), static_cast<std::streamsize>(text.size()));
@@ -194,23 +245,18 @@ void link_or_copy(const fs::path& from, const fs::path& to) {
   if (error) fail("cannot copy " + from.string(), to, error.value());
 }
 
-FolderLock::FolderLock(const fs::path& folder) {
+fs::path nearest_existing(fs::path folder) {
   std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) fail("cannot create the folder", folder, error.value());
-  const fs::path file = folder / ".lock";
-  descriptor_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) fail("cannot lock the folder", folder, errno);
-  if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return;
-  const int reason = errno;
-  ::close(descriptor_);
-  if (reason != EWOULDBLOCK) fail("cannot lock the folder", folder, reason);
-  throw RunError("the folder is in use by another ttsft", folder.string(),
-                 "wait for it, or choose another folder");
+  folder = fs::absolute(folder);
+  while (!fs::exists(folder, error) && folder.has_relative_path()) folder = folder.parent_path();
+  return folder;
 }
 
-FolderLock::~FolderLock() {
-  ::close(descriptor_);  // the file stays: removing it would race with the next owner
+bool one_file_system(const fs::path& a, const fs::path& b) {
+  struct stat first {
+  }, second{};
+  return ::stat(nearest_existing(a).c_str(), &first) == 0 &&
+         ::stat(nearest_existing(b).c_str(), &second) == 0 && first.st_dev == second.st_dev;
 }
 
 }  // namespace ttsft

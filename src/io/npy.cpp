@@ -111,7 +111,7 @@ std::shared_ptr<const NpyFile> NpyFile::open(const std::filesystem::path& path) 
   return file;
 }
 
-void write_npy(const std::filesystem::path& path, const TensorView& array) {
+void write_npy(const std::filesystem::path& path, const TensorView& array, Durability durability) {
   std::string_view code;
   for (const TypeName& type : kTypes)
     if (type.dtype == array.dtype) code = type.code;
@@ -133,7 +133,7 @@ void write_npy(const std::filesystem::path& path, const TensorView& array) {
   header += '\n';
   if (header.size() > 0xffff) throw std::logic_error("write_npy: more dimensions than fit");
 
-  AtomicFile file(path);
+  AtomicFile file(path, durability);
   file.stream() << kMagic << '\x01' << '\x00' << static_cast<char>(header.size() & 0xff)
                 << static_cast<char>(header.size() >> 8) << header;
   file.stream().write(reinterpret_cast<const char*>(array.bytes.data()),

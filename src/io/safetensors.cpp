@@ -285,7 +285,7 @@ SafetensorsReader SafetensorsReader::open(const std::filesystem::path& path) {
 }
 
 void write_safetensors(const std::filesystem::path& file, const std::vector<TensorView>& tensors,
-                       const std::map<std::string, std::string>& metadata) {
+                       const std::map<std::string, std::string>& metadata, Durability durability) {
   for (const TensorView& tensor : tensors) {
     if (std::cmp_not_equal(byte_size(tensor), tensor.bytes.size())) {
       throw RunError("tensor '" + tensor.name + "' of shape " + shape_text(tensor.shape) + " has " +
@@ -293,7 +293,7 @@ void write_safetensors(const std::filesystem::path& file, const std::vector<Tens
                      file.string());
     }
   }
-  AtomicFile out(file);
+  AtomicFile out(file, durability);
   write_header(out.stream(), tensors, metadata, file);
   for (const TensorView& tensor : tensors) write_bytes(out.stream(), tensor.bytes);
   out.commit();
@@ -301,8 +301,9 @@ void write_safetensors(const std::filesystem::path& file, const std::vector<Tens
 
 void stream_safetensors(const std::filesystem::path& file, const std::vector<TensorView>& tensors,
                         const TensorFill& fill,
-                        const std::map<std::string, std::string>& metadata) {
-  AtomicFile out(file);
+                        const std::map<std::string, std::string>& metadata,
+                        Durability durability) {
+  AtomicFile out(file, durability);
   write_header(out.stream(), tensors, metadata, file);
   std::vector<std::byte> values;
   for (const TensorView& tensor : tensors) {

@@ -24,11 +24,12 @@ std::span<const std::byte> bytes_of(std::string_view text) {
 
 class Pickler {
  public:
-  explicit Pickler(const std::filesystem::path& file) : file_(file) {}
+  Pickler(const std::filesystem::path& file, bool may_lack_bytes)
+      : file_(file), may_lack_bytes_(may_lack_bytes) {}
 
   void write(const TorchValue& value) { std::visit(*this, value.data); }
   std::string finish() { return pickle_.finish(); }
-  const std::vector<std::span<const std::byte>>& storages() const { return storages_; }
+  const std::vector<TensorView>& storages() const { return storages_; }
 
   void operator()(std::monostate) { pickle_.none(); }
   void operator()(bool value) { pickle_.boolean(value); }
@@ -72,8 +73,9 @@ class Pickler {
   }
 
   const std::filesystem::path& file_;
+  bool may_lack_bytes_;  // tensors whose values come when their storage is written
   PickleWriter pickle_;
-  std::vector<std::span<const std::byte>> storages_;
+  std::vector<TensorView> storages_;  // the first tensor that looks into each
   std::map<std::tuple<const std::byte*, size_t, DType>, std::string> keys_;
 };
 
@@ -85,13 +87,14 @@ std::string Pickler::storage_of(const TensorView& tensor) {
     const auto [known, is_new] = keys_.emplace(place, fresh);
     if (!is_new) return known->second;
   }
-  storages_.push_back(tensor.bytes);
+  storages_.push_back(tensor);
   return fresh;
 }
 
 void Pickler::operator()(const TensorView& tensor) {
   const int64_t values = shape_size(tensor.shape);
-  if (std::cmp_not_equal(values * dtype_size(tensor.dtype), tensor.bytes.size())) {
+  const bool awaited = may_lack_bytes_ && tensor.bytes.empty();
+  if (!awaited && std::cmp_not_equal(values * dtype_size(tensor.dtype), tensor.bytes.size())) {
     throw RunError("tensor '" + tensor.name + "' of shape " + shape_text(tensor.shape) + " has " +
                        std::to_string(tensor.bytes.size()) + " bytes",
                    file_.string());
@@ -132,21 +135,32 @@ std::string folder_name(const std::filesystem::path& file) {
 
 }  // namespace
 
-void write_torch_file(const std::filesystem::path& file, const TorchValue& root) {
-  Pickler pickler(file);
+void write_torch_file(const std::filesystem::path& file, const TorchValue& root,
+                      const TensorFill& fill, Durability durability) {
+  Pickler pickler(file, static_cast<bool>(fill));
   pickler.write(root);
   const std::string pickle = pickler.finish();
   const std::string folder = folder_name(file) + "/";
 
-  AtomicFile out(file);
+  AtomicFile out(file, durability);
   ZipWriter zip(out.stream());
   zip.add(folder + "data.pkl", bytes_of(pickle));
   zip.add(folder + ".format_version", bytes_of("1"));
   zip.add(folder + ".storage_alignment", bytes_of(std::to_string(ZipWriter::kAlignment)));
   zip.add(folder + "byteorder", bytes_of("little"));
   const auto& storages = pickler.storages();
+  std::vector<std::byte> values;
   for (size_t i = 0; i < storages.size(); ++i) {
-    zip.add(folder + "data/" + std::to_string(i), storages[i]);
+    const TensorView& tensor = storages[i];
+    std::span<const std::byte> bytes = tensor.bytes;
+    if (fill && bytes.empty() && shape_size(tensor.shape) > 0) {
+      values.assign(static_cast<size_t>(shape_size(tensor.shape) * dtype_size(tensor.dtype)),
+                    std::byte{0});
+      fill(tensor, values);
+      bytes = values;
+    }
+    zip.add(folder + "data/" + std::to_string(i), bytes);
+    if (!out.stream()) break;  // commit() says why
   }
   zip.add(folder + "version", bytes_of("3\n"));
   zip.finish();

@@ -50,6 +50,18 @@ void require_stage(const RunConfig& config, const ModelInfo& info) {
                    "it has: " + join(info.stages, ", "));
 }
 
+void require_accepted_license(const RunConfig& config, const ModelInfo& info) {
+  const License& license = info.license;
+  if (license.accept.empty() || config.accept_license == license.accept) return;
+  const std::string found =
+      config.accept_license.empty() ? "" : " (accept_license: " + config.accept_license + ")";
+  throw UsageError(
+      "the weights of " + info.title + " are not free for all use: " + license.weights + found,
+      config.file.string(),
+      "read the licence; if you agree write `accept_license: " + license.accept +
+          "` into the run file");
+}
+
 LoadedStage load_stage(const ModelContext& context, const ModelAdapter& adapter,
                        const CheckpointRef& checkpoint, double lora_scale) {
   const bool on_base = checkpoint.kind == CheckpointKind::kAdapter;

@@ -18,24 +18,25 @@ torch::Tensor as_columns(const torch::Tensor& values) {
 }
 
 // One row of a part on the CPU, added to what is already known of the term.
-void add_row(TermTotals& totals, double weight, bool codebooks, const torch::Tensor& nll,
+void add_row(TermTotals& totals, double weight, bool codebooks, const torch::Tensor& sum,
              const torch::Tensor& correct, double positions) {
-  const int64_t columns = nll.size(0);
-  const auto count = static_cast<int64_t>(positions);
+  const int64_t columns = sum.size(0);
   totals.weight = weight;
-  totals.tokens += count * columns;
-  totals.tokens_per_codebook += codebooks ? count : 0;
-  const auto losses = nll.accessor<double, 1>();
-  for (int64_t c = 0; c < columns; ++c) totals.nll += losses[c];
+  totals.tokens += positions * static_cast<double>(columns);
+  totals.tokens_per_codebook += codebooks ? positions : 0;
+  const auto losses = sum.accessor<double, 1>();
+  for (int64_t c = 0; c < columns; ++c) totals.sum += losses[c];
   if (codebooks) {
-    totals.nll_per_codebook.resize(static_cast<size_t>(columns), 0.0);
+    totals.sum_per_codebook.resize(static_cast<size_t>(columns), 0.0);
     for (int64_t c = 0; c < columns; ++c) {
-      totals.nll_per_codebook[static_cast<size_t>(c)] += losses[c];
+      totals.sum_per_codebook[static_cast<size_t>(c)] += losses[c];
     }
   }
   if (!correct.defined()) return;
   const auto hits = correct.accessor<double, 1>();
-  for (int64_t c = 0; c < columns; ++c) totals.correct += static_cast<int64_t>(hits[c]);
+  int64_t all = totals.correct.value_or(0);
+  for (int64_t c = 0; c < columns; ++c) all += static_cast<int64_t>(hits[c]);
+  totals.correct = all;
   if (!codebooks) return;
   totals.correct_per_codebook.resize(static_cast<size_t>(columns), 0);
   for (int64_t c = 0; c < columns; ++c) {
@@ -55,16 +56,18 @@ void LossSums::add(const Batch& batch, const std::vector<LossTerm>& terms) {
   torch::NoGradGuard no_grad;
   const auto rows = static_cast<int64_t>(batch.ids.size());
   for (const LossTerm& term : terms) {
-    if (term.row.size(0) != term.nll.size(0)) {
+    if (term.row.size(0) != term.value.size(0)) {
       throw std::logic_error("loss term " + term.name + " does not say which row each token is of");
     }
-    const torch::Tensor nll = as_columns(term.nll.detach());
-    const torch::Tensor row = term.row.to(nll.device());
-    Part part{batch.ids, term.name, term.weight,        sum_by_row(nll, row, rows),
-              {},        {},        term.nll.dim() == 2};
+    const torch::Tensor values = as_columns(term.value.detach());
+    const torch::Tensor row = term.row.to(values.device());
+    Part part{batch.ids, term.name, term.weight,          sum_by_row(values, row, rows),
+              {},        {},        term.value.dim() == 2};
     if (term.correct.defined()) part.correct = sum_by_row(as_columns(term.correct), row, rows);
-    const torch::Tensor ones = torch::ones({nll.size(0), 1}, nll.options().dtype(torch::kFloat64));
-    part.tokens = sum_by_row(ones, row, rows).squeeze(1);
+    const torch::Tensor share = term.share.defined()
+                                    ? term.share.to(values.device()).unsqueeze(1)
+                                    : torch::ones({values.size(0), 1}, values.options());
+    part.tokens = sum_by_row(share, row, rows).squeeze(1);
     parts_.push_back(std::move(part));
   }
 }
@@ -74,7 +77,7 @@ LossTotals LossSums::totals() const {
   for (const Part& part : parts_) {
     const torch::Tensor correct =
         part.correct.defined() ? part.correct.sum(0).to(torch::kCPU) : torch::Tensor();
-    add_row(totals.terms[part.term], part.weight, part.codebooks, part.nll.sum(0).to(torch::kCPU),
+    add_row(totals.terms[part.term], part.weight, part.codebooks, part.sum.sum(0).to(torch::kCPU),
             correct, part.tokens.sum().item<double>());
   }
   return totals;
@@ -83,13 +86,13 @@ LossTotals LossSums::totals() const {
 std::map<std::string, LossTotals> LossSums::utterances() const {
   std::map<std::string, LossTotals> by_id;
   for (const Part& part : parts_) {
-    const torch::Tensor nll = part.nll.to(torch::kCPU), tokens = part.tokens.to(torch::kCPU);
+    const torch::Tensor sum = part.sum.to(torch::kCPU), tokens = part.tokens.to(torch::kCPU);
     const torch::Tensor correct =
         part.correct.defined() ? part.correct.to(torch::kCPU) : torch::Tensor();
     const auto positions = tokens.accessor<double, 1>();
     for (size_t r = 0; r < part.ids.size(); ++r) {
       const auto i = static_cast<int64_t>(r);
-      add_row(by_id[part.ids[r]].terms[part.term], part.weight, part.codebooks, nll[i],
+      add_row(by_id[part.ids[r]].terms[part.term], part.weight, part.codebooks, sum[i],
               correct.defined() ? correct[i] : torch::Tensor(), positions[i]);
     }
   }

@@ -16,15 +16,15 @@ torch::Tensor frozen(torch::nn::Module& module, const char* name, torch::IntArra
 
 }  // namespace
 
-void zero_beyond_(torch::Tensor& x, const RowLengths& lengths) {
-  const int64_t time = x.size(-1);
-  if (static_cast<int64_t>(lengths.size()) != x.size(0)) {
-    throw std::logic_error("zero_beyond_: " + std::to_string(lengths.size()) + " lengths for " +
-                           std::to_string(x.size(0)) + " rows");
-  }
-  for (size_t b = 0; b < lengths.size(); ++b) {
-    if (lengths[b] < time) x[b].narrow(-1, lengths[b], time - lengths[b]).zero_();
-  }
+torch::Tensor ConvStream::with_past(const torch::Tensor& x, int64_t frames) {
+  if (frames == 0) return x;
+  if (layer_ == past_.size())
+    past_.push_back(torch::zeros({x.size(0), x.size(1), frames}, x.options()));
+  torch::Tensor& past = past_[layer_++];
+  const torch::Tensor joined = torch::cat({past, x}, -1);
+  past =
+      joined.narrow(-1, x.size(-1), frames).clone();  // not a view that keeps the whole piece alive
+  return joined;
 }
 
 Conv1dImpl::Conv1dImpl(const ConvOptions& options) : options_(options) {
@@ -45,8 +45,13 @@ CausalConv1dImpl::CausalConv1dImpl(const ConvOptions& options, EdgePadding edge)
   conv = register_module("conv", Conv1d(options));
 }
 
-torch::Tensor CausalConv1dImpl::forward(const torch::Tensor& x) {
-  return convolve(x, nullptr);
+torch::Tensor CausalConv1dImpl::forward(const torch::Tensor& x, ConvStream* stream) {
+  if (!stream) return convolve(x, nullptr);
+  if (options_.stride != 1 || edge_ != EdgePadding::kZeros) {
+    throw std::logic_error(
+        "CausalConv1d: only a stride of 1 with zero edges can go on from a piece");
+  }
+  return conv(stream->with_past(x, options_.effective_kernel() - 1));
 }
 
 torch::Tensor CausalConv1dImpl::forward_rows(const torch::Tensor& x, RowLengths& lengths) {
@@ -60,33 +65,16 @@ torch::Tensor CausalConv1dImpl::convolve(const torch::Tensor& x, const RowLength
   const int64_t time = x.size(-1), stride = options_.stride;
   const int64_t frames = ceil_div(time, stride);
   const int64_t left = options_.effective_kernel() - stride, right = frames * stride - time;
-  if (edge_ == EdgePadding::kReplicate) return conv(replicate_edges(x, lengths));
+  if (edge_ == EdgePadding::kReplicate) {
+    const Rows rows = lengths ? Rows(*lengths, time, x.device()) : Rows();
+    return conv(rows.pad_replicate(x, left, right));
+  }
   if (right <= left) {
     // The convolution's own padding on both sides, and the surplus frames cut off: no copy of x.
     const torch::Tensor y = conv(x, left);
     return y.size(-1) == frames ? y : y.narrow(-1, 0, frames);
   }
   return conv(torch::constant_pad_nd(x, {left, right}));
-}
-
-torch::Tensor CausalConv1dImpl::replicate_edges(const torch::Tensor& x,
-                                                const RowLengths* lengths) const {
-  const int64_t time = x.size(-1), stride = options_.stride;
-  const int64_t left = options_.effective_kernel() - stride;
-  const int64_t right = ceil_div(time, stride) * stride - time;
-  if (!lengths) return torch::replication_pad1d(x, {left, right});
-  torch::Tensor padded = torch::constant_pad_nd(x, {left, right});  // [B, C, left + T + right]
-  for (int64_t b = 0; b < x.size(0); ++b) {
-    const int64_t length = (*lengths)[b];
-    const int64_t fill = ceil_div(length, stride) * stride - length;
-    torch::Tensor row = padded[b];
-    if (left > 0) row.narrow(-1, 0, left).copy_(row.narrow(-1, left, 1).expand({-1, left}));
-    if (fill > 0) {
-      const torch::Tensor last = row.narrow(-1, left + length - 1, 1);
-      row.narrow(-1, left + length, fill).copy_(last.expand({-1, fill}));
-    }
-  }
-  return padded;
 }
 
 ConvTranspose1dImpl::ConvTranspose1dImpl(const ConvOptions& options) : options_(options) {
@@ -107,22 +95,12 @@ CausalConvTranspose1dImpl::CausalConvTranspose1dImpl(const ConvOptions& options)
   conv = register_module("conv", ConvTranspose1d(options));
 }
 
-torch::Tensor CausalConvTranspose1dImpl::forward(const torch::Tensor& x) {
-  const torch::Tensor y = conv(x);
-  const int64_t length = x.size(-1) * options_.stride;
-  return y.size(-1) == length ? y : y.narrow(-1, 0, length);
-}
-
-SnakeBetaImpl::SnakeBetaImpl(int64_t channels) {
-  alpha = frozen(*this, "alpha", {channels});
-  beta = frozen(*this, "beta", {channels});
-}
-
-torch::Tensor SnakeBetaImpl::forward(const torch::Tensor& x) {
-  const torch::Tensor frequency = alpha.exp().unsqueeze(-1);                          // [C, 1]
-  const torch::Tensor magnitude = beta.exp().add_(1e-9).reciprocal_().unsqueeze(-1);  // [C, 1]
-  torch::Tensor wave = (x * frequency).sin_();
-  return torch::addcmul(x, wave * magnitude, wave);
+torch::Tensor CausalConvTranspose1dImpl::forward(const torch::Tensor& x, ConvStream* stream) {
+  // An output frame is made of its own input and of those whose kernels reach it.
+  const int64_t past = stream ? (options_.effective_kernel() - 1) / options_.stride : 0;
+  const torch::Tensor y = conv(stream ? stream->with_past(x, past) : x);
+  const int64_t start = past * options_.stride, length = x.size(-1) * options_.stride;
+  return y.size(-1) == length ? y : y.narrow(-1, start, length);
 }
 
 }  // namespace ttsft

@@ -1,60 +1,110 @@
 #include "ttsft/nn/decoder_block.h"
 
-#include "ttsft/nn/checkpointing.h"
+#include <cmath>
+#include <limits>
 
 namespace ttsft {
+namespace {
+
+RmsNorm make_qk_norm(const BlockOptions& o, int64_t heads) {
+  const int64_t size = o.qk_norm == QkNorm::kPerHead ? o.head_dim : heads * o.head_dim;
+  return RmsNorm(size, o.qk_norm_eps > 0 ? o.qk_norm_eps : o.norm_eps);
+}
+
+}  // namespace
 
 AttentionImpl::AttentionImpl(const BlockOptions& o) : options_(o) {
-  const auto projection = [&](int64_t in, int64_t out, bool bias) {
-    return Linear(LinearOptions{in, out, bias, LinearLayout::kOutIn, LinearRole::kAttention});
+  const auto projection = [&](const char* name, int64_t in, int64_t out, bool bias) {
+    return register_module(name, Linear(LinearOptions{in, out, bias, LinearLayout::kOutIn,
+                                                      LinearRole::kAttention}));
   };
-  q_proj = register_module("q_proj", projection(o.hidden, o.heads * o.head_dim, o.qkv_bias));
-  k_proj = register_module("k_proj", projection(o.hidden, o.kv_heads * o.head_dim, o.qkv_bias));
-  v_proj = register_module("v_proj", projection(o.hidden, o.kv_heads * o.head_dim, o.qkv_bias));
-  o_proj = register_module("o_proj", projection(o.heads * o.head_dim, o.hidden, false));
-  if (o.qk_norm) {
-    q_norm = register_module("q_norm", RmsNorm(o.head_dim, o.norm_eps));
-    k_norm = register_module("k_norm", RmsNorm(o.head_dim, o.norm_eps));
+  const BlockNames& names = o.names;
+  const int64_t width = o.heads * o.head_dim, kv_width = o.kv_heads * o.head_dim;
+  if (names.qkv) {
+    qkv = projection(names.qkv, o.hidden, width + 2 * kv_width, o.qkv_bias);
+  } else {
+    q_proj = projection(names.q, o.hidden, width, o.qkv_bias);
+    k_proj = projection(names.k, o.hidden, kv_width, o.qkv_bias);
+    v_proj = projection(names.v, o.hidden, kv_width, o.qkv_bias);
   }
+  o_proj = projection(names.o, width, o.hidden, false);
+  if (o.qk_norm != QkNorm::kNone) {
+    q_norm = register_module("q_norm", make_qk_norm(o, o.heads));
+    k_norm = register_module("k_norm", make_qk_norm(o, o.kv_heads));
+  }
+}
+
+torch::Tensor AttentionImpl::attend(const torch::Tensor& q, const torch::Tensor& k,
+                                    const torch::Tensor& v, const AttentionContext& context) const {
+  std::optional<torch::Tensor> mask;
+  if (context.mask.defined()) mask = context.mask;
+  const int64_t group = options_.heads / options_.kv_heads;
+  if (group == 1) return at::scaled_dot_product_attention(q, k, v, mask, 0.0, context.causal);
+  if (q.size(2) == 1 && (!mask || mask->size(1) == 1)) {
+    // One new position: the heads of a group become queries of their shared key head. The fused
+    // kernels take no mask together with groups, and so need none of them.
+    const torch::Tensor folded = q.view({q.size(0), options_.kv_heads, group, q.size(3)});
+    return at::scaled_dot_product_attention(folded, k, v, mask)
+        .reshape({q.size(0), options_.heads, 1, q.size(3)});
+  }
+  if (!mask) {
+    return at::scaled_dot_product_attention(q, k, v, mask, 0.0, context.causal,
+                                            /*scale=*/std::nullopt, /*enable_gqa=*/true);
+  }
+  return at::scaled_dot_product_attention(q, k.repeat_interleave(group, 1),
+                                          v.repeat_interleave(group, 1), mask);
 }
 
 torch::Tensor AttentionImpl::forward(const torch::Tensor& x, const AttentionContext& context,
                                      int64_t layer) {
   const int64_t batch = x.size(0), time = x.size(1), d = options_.head_dim;
-  torch::Tensor q = q_proj(x).view({batch, time, options_.heads, d});     // [B, T, H, d]
-  torch::Tensor k = k_proj(x).view({batch, time, options_.kv_heads, d});  // [B, T, Hkv, d]
-  torch::Tensor v = v_proj(x).view({batch, time, options_.kv_heads, d}).transpose(1, 2);
-  if (options_.qk_norm) {
+  const int64_t width = options_.heads * d, kv_width = options_.kv_heads * d;
+  torch::Tensor q, k, v;  // [B, T, H * d]
+  if (qkv) {
+    const auto parts = qkv(x).split_with_sizes({width, kv_width, kv_width}, -1);
+    q = parts[0];
+    k = parts[1];
+    v = parts[2];
+  } else {
+    q = q_proj(x);
+    k = k_proj(x);
+    v = v_proj(x);
+  }
+  const auto heads = [&](const torch::Tensor& y) { return y.unflatten(-1, {-1, d}); };
+  if (options_.qk_norm == QkNorm::kWhole) {
     q = q_norm(q);
     k = k_norm(k);
   }
-  q = apply_rope(q.transpose(1, 2), *context.rope);  // [B, H, T, d]
-  k = apply_rope(k.transpose(1, 2), *context.rope);
-  if (context.cache) std::tie(k, v) = context.cache->append(layer, k, v);
-
-  // Without a mask: causal when x starts the sequence; a single new position sees all that is
-  // stored.
-  const bool causal = !context.mask.defined() && k.size(2) == time && time > 1;
-  const bool grouped = options_.heads != options_.kv_heads;
-  torch::Tensor y = at::scaled_dot_product_attention(
-      q, k, v, context.mask.defined() ? std::optional<torch::Tensor>(context.mask) : std::nullopt,
-      /*dropout_p=*/0.0, causal, /*scale=*/std::nullopt, grouped);
-  y = y.transpose(1, 2).reshape({batch, time, options_.heads * d});  // [B, T, H * d]
-  return o_proj(y);
+  q = heads(q);
+  k = heads(k);
+  if (options_.qk_norm == QkNorm::kPerHead) {
+    q = q_norm(q);
+    k = k_norm(k);
+  }
+  q = q.transpose(1, 2);  // [B, H, T, d]
+  k = k.transpose(1, 2);
+  v = heads(v).transpose(1, 2);
+  if (context.rope) {
+    q = apply_rope(q, *context.rope);
+    k = apply_rope(k, *context.rope);
+  }
+  if (context.cache) std::tie(k, v) = context.cache->write(*context.step, layer, k, v);
+  const torch::Tensor y = attend(q, k, v, context);
+  return o_proj(y.transpose(1, 2).reshape({batch, time, width}));
 }
 
 MlpImpl::MlpImpl(const BlockOptions& o) : kind_(o.mlp) {
-  const bool bias = false;
-  const auto layer = [&](int64_t in, int64_t out) {
-    return Linear(LinearOptions{in, out, bias, LinearLayout::kOutIn, LinearRole::kMlp});
+  const auto layer = [&](const char* name, int64_t in, int64_t out) {
+    return register_module(
+        name, Linear(LinearOptions{in, out, false, LinearLayout::kOutIn, LinearRole::kMlp}));
   };
   if (kind_ == MlpKind::kSwiGlu) {
-    gate_proj = register_module("gate_proj", layer(o.hidden, o.intermediate));
-    up_proj = register_module("up_proj", layer(o.hidden, o.intermediate));
-    down_proj = register_module("down_proj", layer(o.intermediate, o.hidden));
+    gate_proj = layer(o.names.gate, o.hidden, o.intermediate);
+    up_proj = layer(o.names.up, o.hidden, o.intermediate);
+    down_proj = layer(o.names.down, o.intermediate, o.hidden);
   } else {
-    fc1 = register_module("fc1", layer(o.hidden, o.intermediate));
-    fc2 = register_module("fc2", layer(o.intermediate, o.hidden));
+    fc1 = layer("fc1", o.hidden, o.intermediate);
+    fc2 = layer("fc2", o.intermediate, o.hidden);
   }
 }
 
@@ -73,28 +123,39 @@ torch::nn::AnyModule make_norm(const BlockOptions& o) {
 }  // namespace
 
 DecoderBlockImpl::DecoderBlockImpl(const BlockOptions& o)
-    : input_layernorm(make_norm(o)), post_attention_layernorm(make_norm(o)) {
-  register_module("input_layernorm", input_layernorm.ptr());
-  self_attn = register_module("self_attn", Attention(o));
-  register_module("post_attention_layernorm", post_attention_layernorm.ptr());
-  mlp = register_module("mlp", Mlp(o));
+    : attention_norm_(make_norm(o)), mlp_norm_(make_norm(o)) {
+  const BlockNames& names = o.names;
+  register_module(names.attention_norm, attention_norm_.ptr());
+  attention_ = register_module(names.attention, Attention(o));
+  register_module(names.mlp_norm, mlp_norm_.ptr());
+  mlp_ = register_module(names.mlp, Mlp(o));
   if (o.layer_scale) {
-    self_attn_layer_scale = register_module("self_attn_layer_scale", LayerScale(o.hidden));
-    mlp_layer_scale = register_module("mlp_layer_scale", LayerScale(o.hidden));
+    attention_scale_ = scale(names.attention_scale, o);
+    mlp_scale_ = scale(names.mlp_scale, o);
   }
+}
+
+// A module with one parameter, or (Voxtral) a parameter of the block itself.
+torch::Tensor DecoderBlockImpl::scale(const char* name, const BlockOptions& o) {
+  const torch::Tensor values = torch::empty({o.hidden});
+  if (!o.names.scale_parameter) return register_parameter(name, values);
+  return register_module(name, LayerScale(o.hidden, o.names.scale_parameter))->scale;
 }
 
 torch::Tensor DecoderBlockImpl::forward(const torch::Tensor& x, const AttentionContext& context,
                                         int64_t layer) {
-  torch::Tensor attended = self_attn(input_layernorm.forward(x), context, layer);
-  if (self_attn_layer_scale) attended = self_attn_layer_scale(attended);
+  torch::Tensor attended = attention_(attention_norm_.forward(x), context, layer);
+  if (attention_scale_.defined()) attended = attended * attention_scale_;
   const torch::Tensor h = x + attended;
-  torch::Tensor expanded = mlp(post_attention_layernorm.forward(h));
-  if (mlp_layer_scale) expanded = mlp_layer_scale(expanded);
+  torch::Tensor expanded = mlp_(mlp_norm_.forward(h));
+  if (mlp_scale_.defined()) expanded = expanded * mlp_scale_;
   return h + expanded;
 }
 
-DecoderStackImpl::DecoderStackImpl(const StackOptions& options) : options_(options) {
+DecoderStackImpl::DecoderStackImpl(const StackOptions& options)
+    : options_(options),
+      rope_({options.block.head_dim, options.rope_theta, options.rope_layout, options.rope_scaling},
+            options.rope_bf16_table) {
   torch::nn::ModuleList list;
   for (int64_t i = 0; i < options.layers; ++i) {
     blocks_.emplace_back(options.block);
@@ -103,56 +164,88 @@ DecoderStackImpl::DecoderStackImpl(const StackOptions& options) : options_(optio
   register_module("layers", list);
 }
 
-KvCache DecoderStackImpl::make_cache(int64_t batch, int64_t capacity,
+KvCache DecoderStackImpl::make_cache(int64_t rows, int64_t capacity,
                                      torch::TensorOptions options) const {
-  return KvCache(options_.layers, batch, options_.block.kv_heads, capacity, options_.block.head_dim,
+  return KvCache(options_.layers, rows, options_.block.kv_heads, capacity, options_.block.head_dim,
                  options);
 }
 
-namespace {
-
-// Visible keys of a causal window, [T, S], for queries that start at position `first` of S keys.
-torch::Tensor window_mask(int64_t first, int64_t queries, int64_t keys, int64_t window,
-                          torch::Device device) {
-  const auto options = torch::TensorOptions().device(device).dtype(torch::kInt64);
-  const torch::Tensor i = torch::arange(first, first + queries, options).unsqueeze(1);
-  const torch::Tensor distance = i - torch::arange(keys, options).unsqueeze(0);
-  return (distance >= 0) & (distance < window);
+std::vector<double> alibi_slopes(int64_t heads) {
+  int64_t power = 1;
+  while (power * 2 <= heads) power *= 2;
+  std::vector<double> slopes;
+  for (int64_t h = 0; h < power; ++h)
+    slopes.push_back(std::pow(2.0, -8.0 * static_cast<double>(h) / static_cast<double>(power)));
+  for (int64_t h = 0; power + h < heads; ++h)
+    slopes.push_back(std::pow(2.0, -8.0 * static_cast<double>(2 * h) / (2.0 * static_cast<double>(power))));
+  return slopes;
 }
 
-}  // namespace
+// The window and ALiBi of x without a cache: visible [T, T] keys, or a bias [1, H, T, T] of them.
+torch::Tensor DecoderStackImpl::own_mask(int64_t time, const torch::Tensor& given,
+                                         torch::TensorOptions options) const {
+  const BlockOptions& block = options_.block;
+  const bool windowed = block.window > 0 && time > block.window;
+  if (!windowed && !block.alibi) return given;
+  const torch::Tensor place = torch::arange(time, options.dtype(torch::kInt64));
+  const torch::Tensor distance = place.unsqueeze(1) - place.unsqueeze(0);  // [T, T]
+  torch::Tensor visible = block.causal ? distance >= 0 : torch::ones_like(distance, torch::kBool);
+  if (windowed) visible = visible & (distance < block.window);
+  if (given.defined()) visible = visible & given;
+  return block.alibi ? alibi_bias(distance, visible, options) : visible;
+}
+
+torch::Tensor DecoderStackImpl::alibi_bias(const torch::Tensor& distance,
+                                           const torch::Tensor& visible,
+                                           torch::TensorOptions options) const {
+  const torch::Tensor slopes = torch::tensor(alibi_slopes(options_.block.heads), torch::kFloat32)
+                                   .to(options.device())
+                                   .view({1, -1, 1, 1});
+  const torch::Tensor bias = -slopes * distance.abs().to(torch::kFloat32);
+  return bias.masked_fill(~visible, -std::numeric_limits<float>::infinity()).to(options.dtype());
+}
 
 torch::Tensor DecoderStackImpl::forward(torch::Tensor x, const torch::Tensor& positions,
                                         const torch::Tensor& mask, KvCache* cache) {
-  const int64_t first = cache ? cache->length() : 0, time = x.size(1), keys = first + time;
-  const torch::Tensor where =
-      positions.defined()
-          ? positions
-          : torch::arange(first, keys,
-                          torch::TensorOptions().device(x.device()).dtype(torch::kInt64));
-  const RopeOptions rotation{options_.block.head_dim, options_.rope_theta, RopeLayout::kHalves,
-                             options_.rope_scaling};
-  const Rope rope = make_rope(where, rotation, x.scalar_type());
-  AttentionContext context{&rope, mask, cache};
-  // Plain causal attention starts at position 0; a window, or several positions behind a cache,
-  // need a mask.
-  const int64_t window = options_.block.window;
-  const bool windowed = window > 0 && keys > window;
-  if (windowed || (first > 0 && time > 1 && !mask.defined())) {
-    const torch::Tensor visible =
-        window_mask(first, time, keys, windowed ? window : keys, x.device());
-    context.mask = mask.defined() ? mask & visible : visible;
+  const BlockOptions& block = options_.block;
+  const int64_t time = x.size(1);
+  const auto type = x.scalar_type();
+  AttentionContext context;
+  KvCache::Step step;
+  if (cache) {
+    if (mask.defined() || !block.causal || block.alibi)
+      throw std::logic_error("DecoderStack: a cache goes with plain causal attention");
+    step = cache->open(time, block.window);
+    context.cache = cache;
+    context.step = &step;
+    context.mask = step.mask;
+    context.causal = step.causal;
+  } else {
+    context.mask = own_mask(time, mask, x.options());
+    context.causal = block.causal && !context.mask.defined() && time > 1;
   }
-  const bool recompute = checkpointing_ && torch::GradMode::is_enabled() && !cache;
+  Rope rope;
+  if (options_.rotates) {
+    if (positions.defined()) {
+      rope = make_rope(positions, rope_.options(), type);
+    } else if (step.positions.defined()) {
+      rope = rope_.at(step.positions, cache->length() + time, type);
+    } else {
+      rope = rope_.range(step.first, time, x.device(), type);
+    }
+    context.rope = &rope;
+  }
+  const bool recompute = recomputes() && !cache;
   for (int64_t i = 0; i < options_.layers; ++i) {
     if (!recompute) {
-      x = blocks_[i](x, context, i);
+      x = blocks_[static_cast<size_t>(i)](x, context, i);
       continue;
     }
     // The backward pass runs this after our own rope is gone, so the piece keeps one (two shared
     // tensors).
-    auto piece = [block = blocks_[i], rope, given = context, i](const torch::Tensor& h) mutable {
-      given.rope = &rope;
+    auto piece = [block = blocks_[static_cast<size_t>(i)], rope, given = context,
+                  i](const torch::Tensor& h) mutable {
+      if (given.rope) given.rope = &rope;
       return block(h, given, i);
     };
     x = checkpoint(piece, x);

@@ -2,7 +2,6 @@
 
 #include <stdexcept>
 
-#include "ttsft/nn/checkpointing.h"
 
 namespace ttsft {
 namespace {
@@ -13,13 +12,6 @@ Linear conv1d(int64_t in, int64_t out, LinearRole role) {
 
 torch::Tensor drop(const torch::Tensor& x, double probability, bool training) {
   return training && probability > 0 ? torch::dropout(x, probability, true) : x;
-}
-
-// Several new positions behind a cache: each sees all that is stored and the new ones up to itself.
-torch::Tensor mask_behind(int64_t first, int64_t time, torch::Device device) {
-  const auto options = torch::TensorOptions().device(device).dtype(torch::kInt64);
-  return torch::arange(first, first + time, options).unsqueeze(1) >=
-         torch::arange(first + time, options).unsqueeze(0);  // [T, S]
 }
 
 }  // namespace
@@ -40,13 +32,10 @@ torch::Tensor Gpt2AttentionImpl::forward(const torch::Tensor& x, const Gpt2Conte
                          .permute({2, 0, 3, 1, 4})
                          .unbind(0);  // 3 x [B, H, T, d]
   torch::Tensor q = parts[0], k = parts[1], v = parts[2];
-  if (context.cache) std::tie(k, v) = context.cache->append(layer, k, v);
-  // Without a mask: causal when x starts the sequence; a single new position sees all that is
-  // stored.
-  const bool causal = !context.mask.defined() && k.size(2) == time && time > 1;
+  if (context.cache) std::tie(k, v) = context.cache->write(*context.step, layer, k, v);
   const torch::Tensor y = at::scaled_dot_product_attention(
       q, k, v, context.mask.defined() ? std::optional<torch::Tensor>(context.mask) : std::nullopt,
-      is_training() ? options_.attention_dropout : 0.0, causal);
+      is_training() ? options_.attention_dropout : 0.0, context.causal);
   return c_proj(y.transpose(1, 2).reshape({batch, time, options_.hidden}));
 }
 
@@ -89,12 +78,17 @@ KvCache Gpt2StackImpl::make_cache(int64_t batch, int64_t capacity,
 }
 
 torch::Tensor Gpt2StackImpl::forward(torch::Tensor x, const torch::Tensor& mask, KvCache* cache) {
-  const int64_t first = cache ? cache->length() : 0, time = x.size(1);
-  Gpt2Context context{mask, cache};
-  if (first > 0 && time > 1 && !mask.defined()) context.mask = mask_behind(first, time, x.device());
-  const bool recompute = checkpointing_ && torch::GradMode::is_enabled() && !cache;
-  if (recompute && is_training() && options_.attention_dropout + options_.residual_dropout > 0)
-    throw std::logic_error("Gpt2Stack: activation checkpointing cannot replay dropout");
+  const int64_t time = x.size(1);
+  Gpt2Context context;
+  KvCache::Step step;
+  if (cache) {
+    if (mask.defined()) throw std::logic_error("Gpt2Stack: rows of a cache see what is theirs");
+    step = cache->open(time);
+    context = {step.mask, step.causal, cache, &step};
+  } else {
+    context = {mask, !mask.defined() && time > 1};
+  }
+  const bool recompute = recomputes() && !cache;
   x = drop(x, options_.embedding_dropout, is_training());
   for (int64_t i = 0; i < options_.layers; ++i) {
     if (!recompute) {

@@ -27,8 +27,8 @@ torch::Tensor LayerNormImpl::forward(const torch::Tensor& x) {
   return torch::layer_norm(x, weight.sizes(), weight, bias, eps_);
 }
 
-LayerScaleImpl::LayerScaleImpl(int64_t dim) {
-  scale = register_parameter("scale", torch::empty({dim}));
+LayerScaleImpl::LayerScaleImpl(int64_t dim, const char* name) {
+  scale = register_parameter(name, torch::empty({dim}));
 }
 
 torch::Tensor LayerScaleImpl::forward(const torch::Tensor& x) {

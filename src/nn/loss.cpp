@@ -1,5 +1,6 @@
 #include "ttsft/nn/loss.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -79,6 +80,12 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
 
 }  // namespace
 
+int64_t cross_entropy_rows(int64_t vocabulary) {
+  constexpr int64_t kBytes = int64_t{64} << 20;
+  const auto row = static_cast<int64_t>(sizeof(float)) * std::max<int64_t>(1, vocabulary);
+  return std::clamp<int64_t>(kBytes / row, 64, 4096);
+}
+
 TokenLoss linear_cross_entropy(const torch::Tensor& hidden, const torch::Tensor& weight,
                                const torch::Tensor& targets, bool want_correct, int64_t chunk) {
   return linear_cross_entropy(hidden, weight, torch::Tensor(), targets, want_correct, chunk);
@@ -87,6 +94,7 @@ TokenLoss linear_cross_entropy(const torch::Tensor& hidden, const torch::Tensor&
 TokenLoss linear_cross_entropy(const torch::Tensor& hidden, const torch::Tensor& weight,
                                const torch::Tensor& bias, const torch::Tensor& targets,
                                bool want_correct, int64_t chunk) {
+  if (chunk == 0) chunk = cross_entropy_rows(weight.size(0));
   if (chunk < 1)
     throw std::logic_error("linear_cross_entropy: a chunk of " + std::to_string(chunk) + " rows");
   if (targets.dim() != 1 || targets.size(0) != hidden.size(0)) {

@@ -41,12 +41,6 @@ torch::Tensor keep_min_p(const torch::Tensor& scores, double p, int64_t min_keep
 
 }  // namespace
 
-void apply_repetition_penalty(torch::Tensor& scores, const torch::Tensor& seen, double penalty) {
-  if (penalty == 1.0) return;
-  const torch::Tensor punished = torch::where(scores < 0, scores * penalty, scores / penalty);
-  scores = torch::where(seen, punished, scores);
-}
-
 torch::Tensor filter_scores(torch::Tensor scores, const SamplingOptions& options) {
   scores = scores / options.temperature;
   if (options.min_p_first) scores = keep_min_p(scores, options.min_p, options.min_keep);
@@ -56,16 +50,13 @@ torch::Tensor filter_scores(torch::Tensor scores, const SamplingOptions& options
 }
 
 torch::Tensor pick_tokens(const torch::Tensor& scores, const SamplingOptions& options,
-                          std::vector<torch::Generator>& generators) {
+                          const torch::Tensor& uniform) {
   if (options.greedy) return scores.argmax(-1);
   const torch::Tensor probabilities =
-      filter_scores(scores.to(torch::kFloat32), options).softmax(-1);  // [B, V]
+      filter_scores(scores.to(torch::kFloat32), options).softmax(-1);  // [R, V]
   // argmax(p / e) with e exponential is a draw from p and, unlike multinomial, needs no word from
   // the device.
-  torch::Tensor noise = torch::empty_like(probabilities);
-  for (int64_t row = 0; row < noise.size(0); ++row)
-    noise[row].exponential_(1.0, generators.at(row));
-  return probabilities.div_(noise).argmax(-1);
+  return (probabilities / -uniform.log()).argmax(-1);
 }
 
 }  // namespace ttsft

@@ -83,15 +83,16 @@ TensorView view_tensor(const std::string& name, const torch::Tensor& tensor) {
 
 void save_tensors(const std::filesystem::path& file,
                   const std::vector<std::pair<std::string, torch::Tensor>>& tensors,
-                  const std::map<std::string, std::string>& metadata) {
-  std::vector<torch::Tensor> kept;  // contiguous CPU copies live until the file is written
+                  const std::map<std::string, std::string>& metadata, Durability durability) {
   std::vector<TensorView> views;
-  kept.reserve(tensors.size());
-  for (const auto& [name, tensor] : tensors) {
-    kept.push_back(tensor.detach().to(torch::kCPU).contiguous());
-    views.push_back(view_tensor(name, kept.back()));
-  }
-  write_safetensors(file, views, metadata);
+  for (const auto& [name, tensor] : tensors)
+    views.push_back({name, from_torch(tensor.scalar_type()), tensor.sizes().vec(), {}});
+  size_t next = 0;
+  const TensorFill fill = [&](const TensorView&, std::span<std::byte> values) {
+    const torch::Tensor value = tensors[next++].second.detach().to(torch::kCPU).contiguous();
+    if (!values.empty()) std::memcpy(values.data(), value.data_ptr(), values.size());
+  };
+  stream_safetensors(file, views, fill, metadata, durability);
 }
 
 namespace {

@@ -66,7 +66,7 @@ void ClipReader::read(Clip& clip) const {
   const bool with_audio = preparer_.needs_audio(utterance);
   try {
     clip.key = keys_.key(utterance, with_audio, preparer_.content_hash(utterance));
-    const PreparedRow* row = reuse_(utterance.id, clip.key);
+    const std::optional<PreparedRow> row = reuse_(utterance.id, clip.key);
     if (row && preparer_.intact(row->row)) {
       clip.reused = true;
       clip.item.seconds = row->seconds;

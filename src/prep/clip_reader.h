@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -37,8 +38,9 @@ struct WindowLimits {
 
 class ClipReader {
  public:
-  // The earlier row with this key, or nullptr.
-  using Reuse = std::function<const PreparedRow*(const std::string& id, const std::string& key)>;
+  // The earlier row with this key.
+  using Reuse =
+      std::function<std::optional<PreparedRow>(const std::string& id, const std::string& key)>;
 
   // All arguments must outlive the reader.
   ClipReader(const std::vector<Utterance>& utterances, const Preparer& preparer,

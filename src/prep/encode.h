@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,18 +21,24 @@ class Encoder {
  public:
   Encoder(Preparer& preparer, PreparedWriter& writer) : preparer_(preparer), writer_(writer) {}
 
-  // Encodes and saves; done(clip) is called for every clip that is saved or refused by the model
-  // (clip.refused). Leaves after the current batch when a stop was asked for.
+  // Encodes and saves, the files of one batch while the next is encoded; done(clip) is called for
+  // every clip that is saved or refused by the model (clip.refused). Leaves after the current batch
+  // when a stop was asked for. A batch that the device has no memory for is halved, and so are
+  // those after it; RunError when one recording alone is too much.
   void encode(const std::vector<Clip*>& clips, const std::function<void(const Clip&)>& done);
 
   int64_t batches() const { return batches_; }
   std::string speed() const;  // "52x real time", over the time spent in here
 
  private:
-  void encode_batch(std::span<PrepItem*> items);
+  void encode_batch(std::span<PrepItem*> items);  // longest first
+  bool try_batch(std::span<PrepItem*> items);
+  void write(const std::vector<Clip*>& clips);
+  int64_t padded_length(std::span<PrepItem*> items) const;
 
   Preparer& preparer_;
   PreparedWriter& writer_;
+  std::optional<int64_t> most_;  // padded length that the memory takes, once it fell short
   int64_t batches_ = 0;
   double audio_seconds_ = 0;
   std::chrono::duration<double> spent_{0};

@@ -17,6 +17,7 @@
 #include "ttsft/core/log.h"
 #include "ttsft/core/progress.h"
 #include "ttsft/core/signals.h"
+#include "ttsft/core/strings.h"
 #include "ttsft/core/version.h"
 #include "ttsft/data/importers.h"
 #include "ttsft/data/prepared_set.h"
@@ -42,8 +43,9 @@ class PrepRun {
  private:
   void import();
   void make_preparer();
+  void refuse_recordings(const Abilities& abilities);
   void read_and_encode();
-  const PreparedRow* reusable(const std::string& id, const std::string& key) const;
+  std::optional<PreparedRow> reusable(const std::string& id, const std::string& key) const;
   void take(Window window, Encoder* encoder, Progress& progress);
   void reject(const Clip& clip);
   void keep(const Clip& clip);
@@ -65,8 +67,8 @@ class PrepRun {
   Rates rates_;
   std::unique_ptr<Preparer> preparer_;
   std::string fingerprint_;
-  std::unique_ptr<PreparedWriter> writer_;   // not in a dry run
-  std::map<std::string, PreparedRow> rows_;  // of an earlier set, in a dry run
+  std::unique_ptr<PreparedWriter> writer_;           // not in a dry run
+  std::map<std::string, PreparedRows::Entry> rows_;  // of an earlier set, in a dry run
 
   std::map<size_t, RejectedRow> rejected_;  // by number in the source
   std::map<size_t, double> kept_;           // seconds
@@ -110,6 +112,7 @@ void PrepRun::make_preparer() {
                     "see `ttsft models` for the releases it takes");
   }
   log_info("checkpoint: ", found);
+  refuse_recordings(adapter_.abilities(folder));
   ModelContext context{config_};
   context.device = device_;
   preparer_ = adapter_.make_preparer(context);
@@ -122,20 +125,42 @@ void PrepRun::make_preparer() {
     writer_ = std::make_unique<PreparedWriter>(prepared, adapter_.info().name);
   } else if (fs::exists(prepared / "index.json")) {
     try {
-      for (PreparedRow& row : PreparedSet::open(prepared, adapter_.info().name).all()) {
-        std::string id = row.id;
-        rows_.emplace(std::move(id), std::move(row));
-      }
+      const PreparedRows rows = PreparedSet::look(prepared, adapter_.info().name).all();
+      for (const PreparedRows::Entry& row : rows.entries()) rows_.emplace(row.id, row);
     } catch (const DataError& error) {
       log_warning("nothing of the earlier set is reused (", error.what(), ")");
     }
   }
 }
 
-const PreparedRow* PrepRun::reusable(const std::string& id, const std::string& key) const {
+// Without an encoder only rows that bring their codes can be taken.
+void PrepRun::refuse_recordings(const Abilities& abilities) {
+  if (abilities.encode_audio) return;
+  const std::vector<std::string> keys = adapter_.encoded_keys();
+  std::vector<Utterance> kept;
+  for (Utterance& utterance : source_.utterances) {
+    const bool encoded = std::any_of(keys.begin(), keys.end(), [&](const std::string& key) {
+      return utterance.row.contains(key);
+    });
+    if (encoded) {
+      kept.push_back(std::move(utterance));
+      continue;
+    }
+    RejectedRow row{utterance.id, utterance.where, abilities.why_not, "encoder_missing"};
+    report_.refuse(row);
+    source_.rejected.push_back(std::move(row));
+  }
+  source_.utterances = std::move(kept);
+  if (!source_.utterances.empty()) return;
+  throw DataError("this checkpoint encodes no recordings: " + abilities.why_not,
+                  config_.checkpoint.string(), "give rows that bring " + join(keys, " or "));
+}
+
+std::optional<PreparedRow> PrepRun::reusable(const std::string& id, const std::string& key) const {
   if (writer_) return writer_->reusable(id, key);
   const auto found = rows_.find(id);
-  return found != rows_.end() && found->second.key == key ? &found->second : nullptr;
+  if (found == rows_.end() || found->second.key != key) return std::nullopt;
+  return found->second.parse();
 }
 
 void PrepRun::read_and_encode() {
@@ -260,6 +285,7 @@ void PrepRun::finish() {
   index["guards"] = report_.counts();
   index["validation"] = validation_choice();
   index["model_files"] = preparer_->finish(rows, writer_->folder());
+  index["set_files"] = describe_set_files(writer_->folder(), preparer_->set_files());
   if (stop_signal() != 0) stop();
   writer_->finish(order, validation_, rejected, std::move(index));
 }

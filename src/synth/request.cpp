@@ -81,7 +81,7 @@ void check_places(const SynthOptions& options) {
   if (options.out.empty()) throw UsageError("no place for the sound", "", "give --out");
   const bool many = !options.texts.empty();
   const auto check = many ? check_output_folder : check_output_file;
-  check(options.out, "--out");
+  if (options.out != "-") check(options.out, "--out");
   if (options.codes_out.empty()) return;
   check(options.codes_out, "--codes-out");
   if (!many && options.codes_out.lexically_normal() == options.out.lexically_normal()) {
@@ -97,6 +97,15 @@ void check_values(const SynthOptions& options) {
   if (options.lora_scale && !std::isfinite(*options.lora_scale)) {
     throw UsageError("must be a finite number", "--lora-scale");
   }
+}
+
+void check_stream(const SynthOptions& options) {
+  const bool to_stdout = options.out == "-";
+  if (to_stdout && !options.texts.empty())
+    throw UsageError("standard output takes one sound", "--out -", "give --text, or a folder");
+  if (!options.stream) return;
+  if (!options.text)
+    throw UsageError("--stream is for one text as it is spoken", "--stream", "give --text");
 }
 
 // An id becomes a file name.
@@ -126,6 +135,7 @@ void check_flags(const SynthOptions& options) {
   if (!options.texts.empty() && !options.noise.empty()) {
     throw UsageError("--noise was recorded for one text", "", "give --text instead of --texts");
   }
+  check_stream(options);
   check_places(options);
   if (!options.codes_in.empty() && (options.greedy || options.max_frames)) {
     log_warning("--greedy and --max-frames have no effect with --codes-in");

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "segments.h"
 #include "ttsft/core/error.h"
 #include "ttsft/core/log.h"
 #include "ttsft/core/progress.h"
 #include "ttsft/core/signals.h"
+#include "ttsft/model/frame_decoder.h"
 #include "ttsft/nn/rng.h"
 
 namespace ttsft {
@@ -20,110 +22,223 @@ void check_wave(const Audio& audio, const std::string& where) {
   }
 }
 
+Audio to_audio(const torch::Tensor& wave, int sample_rate) {
+  const torch::Tensor samples = wave.to(torch::kCPU, torch::kFloat32).contiguous();
+  Audio audio{{}, sample_rate};
+  audio.samples.assign(samples.data_ptr<float>(), samples.data_ptr<float>() + samples.numel());
+  return audio;
+}
+
+uint64_t segment_seed(uint64_t seed, size_t index) {
+  return derive_seed(seed, "segment " + std::to_string(index));
+}
+
+void check_noise(const Noise& noise, int64_t segments) {
+  if (noise.empty() || segments == 1) return;
+  throw UsageError("--noise was recorded for one segment, and the text is cut into " +
+                       std::to_string(segments),
+                   "", "give a shorter text");
+}
+
 namespace {
 
-constexpr double kPauseSeconds = 0.2;      // between segments
 constexpr int64_t kStepsPerLookOnGpu = 8;  // a few steps too many cost less than a wait each
 
-struct Segment {
-  size_t text = 0, index = 0;  // which text, which of its segments
-  std::string words;
-};
-
-struct SpokenSegment {
-  Audio audio;
-  torch::Tensor codes;
-  bool reached_limit = false;
-  bool done = false;
-};
-
-std::string place_of(const TextToSpeak& text, const Segment& segment, size_t segments) {
-  if (segments == 1) return text.label;
-  return text.label + ", segment " + std::to_string(segment.index + 1);
+std::vector<int64_t> indices(const torch::Tensor& flags) {
+  const torch::Tensor on_host = flags.to(torch::kCPU);
+  std::vector<int64_t> found;
+  for (int64_t i = 0; i < on_host.size(0); ++i)
+    if (on_host[i].item<bool>()) found.push_back(i);
+  return found;
 }
 
-std::vector<Segment> cut(const Synthesizer& synthesizer, const std::vector<TextToSpeak>& texts) {
-  std::vector<Segment> segments;
-  for (size_t t = 0; t < texts.size(); ++t) {
-    const std::vector<std::string> pieces = synthesizer.segments(texts[t].words);
-    if (pieces.empty()) throw DataError("there is nothing to speak", texts[t].label);
-    for (size_t i = 0; i < pieces.size(); ++i) segments.push_back({t, i, pieces[i]});
-  }
-  // Longest first: the memory that the run needs shows at once.
-  std::stable_sort(segments.begin(), segments.end(), [](const Segment& a, const Segment& b) {
-    return a.words.size() > b.words.size();
-  });
-  return segments;
+void check_segment(const DecodedRow& row, const std::string& place, int64_t limit, bool by_model) {
+  if (row.codes.size(0) == 0) log_warning(place, ": the model ended at once");
+  if (!row.reached_limit) return;
+  log_warning(place, ": stopped at ", limit, " frames, so the end may be missing; ",
+              by_model ? "the model has no more places: cut the text"
+                       : "raise --max-frames, or cut the text");
 }
 
-// Steps until all rows are finished or the limit is reached. Which rows are not finished.
-std::vector<bool> decode_frames(Synthesizer& synthesizer, std::span<const Prompt> prompts,
-                                const SpeakOptions& options, Progress& progress) {
-  synthesizer.begin(prompts, options.decode);
-  const int64_t look_every = options.on_gpu ? kStepsPerLookOnGpu : 1;
-  for (int64_t step = 1; step <= options.decode.max_frames; ++step) {
-    if (stop_signal()) throw Stopped{stop_signal()};
-    synthesizer.step();
-    progress.advance();
-    if (step % look_every == 0 && synthesizer.finished().all().item<bool>()) break;
+// Everything on its way from texts to waves.
+class Speaker {
+ public:
+  Speaker(Synthesizer& synthesizer, const std::vector<TextToSpeak>& texts,
+          const SpeakOptions& options, const Noise& noise,
+          const std::function<void(size_t, const SpokenText&)>& deliver)
+      : synthesizer_(synthesizer),
+        options_(options),
+        noise_(noise),
+        deliver_(deliver),
+        speaking_(synthesizer.speaking()),
+        queue_(synthesizer, texts),
+        results_(texts.size()),
+        width_(static_cast<size_t>(
+            std::max<int64_t>(1, options.batch > 0 ? options.batch : synthesizer.max_batch()))) {
+    check_noise(noise, queue_.total());
+    for (size_t t = 0; t < texts.size(); ++t)
+      results_[t].resize(static_cast<size_t>(queue_.segments_of(t)));
   }
-  const torch::Tensor finished = synthesizer.finished().to(torch::kCPU, torch::kBool);
-  std::vector<bool> cut_off;
-  for (int64_t r = 0; r < finished.size(0); ++r) cut_off.push_back(!finished[r].item<bool>());
-  return cut_off;
-}
 
-std::vector<SpokenSegment> speak_batch(Synthesizer& synthesizer, std::span<const Segment> batch,
-                                       const SpeakOptions& options, const Noise& noise,
-                                       Progress& progress) {
-  std::vector<Prompt> prompts;
-  for (const Segment& segment : batch) {
-    // By the number within the text alone: a text sounds the same in any company.
-    const std::string purpose = "segment " + std::to_string(segment.index);
-    prompts.push_back({segment.words, derive_seed(options.seed, purpose)});
-  }
-  const std::vector<bool> cut_off = decode_frames(synthesizer, prompts, options, progress);
-  const std::vector<torch::Tensor> codes = synthesizer.codes();
-  std::vector<Audio> audio = synthesizer.decode(codes, /*after_prompt=*/true, noise);
-  if (codes.size() != batch.size() || audio.size() != batch.size()) {
-    throw std::logic_error("the model returned another number of rows than it was given");
-  }
-  std::vector<SpokenSegment> spoken;
-  for (size_t i = 0; i < batch.size(); ++i) {
-    spoken.push_back({std::move(audio[i]), codes[i], cut_off[i], true});
-  }
-  return spoken;
-}
-
-void check_segment(const SpokenSegment& segment, const std::string& place,
-                   const SpeakOptions& options) {
-  if (segment.codes.size(0) == 0) log_warning(place, ": the model ended at once");
-  if (segment.reached_limit) {
-    log_warning(place, ": stopped at ", options.decode.max_frames,
-                " frames, so the end may be missing; raise --max-frames, or cut the text");
-  }
-  check_wave(segment.audio, place);
-}
-
-SpokenText put_together(const std::vector<SpokenSegment>& segments) {
-  SpokenText text;
-  text.segments = std::ssize(segments);
-  std::vector<torch::Tensor> codes;
-  for (const SpokenSegment& segment : segments) {
-    text.reached_limit = text.reached_limit || segment.reached_limit;
-    text.audio.sample_rate = segment.audio.sample_rate;
-    if (segment.codes.size(0) == 0) continue;
-    codes.push_back(segment.codes);
-    text.frames += segment.codes.size(0);
-    std::vector<float>& samples = text.audio.samples;
-    if (!samples.empty()) {
-      samples.resize(samples.size() + static_cast<size_t>(kPauseSeconds * text.audio.sample_rate));
+  void run() {
+    while (!queue_.empty() || !running_.empty()) {
+      try {
+        generate();
+      } catch (const c10::OutOfMemoryError&) {
+        if (width_ == 1) throw;
+        decoder_.reset();
+        queue_.put_back(running_);
+        running_.clear();
+        width_ /= 2;
+        log_warning("out of memory: going on with ", width_,
+                    " rows at once; synth.batch sets that from the start");
+      }
     }
-    samples.insert(samples.end(), segment.audio.samples.begin(), segment.audio.samples.end());
+    decode_waiting();
+    progress_.finish();
   }
-  if (!codes.empty()) text.codes = torch::cat(codes);
-  return text;
-}
+
+ private:
+  void generate() {
+    if (!decoder_)
+      decoder_.emplace(synthesizer_.language_model(), synthesizer_.plan(options_.decode),
+                       synthesizer_.tensor_options(), noise_.empty() ? nullptr : &noise_);
+    const int64_t look_every = options_.on_gpu ? kStepsPerLookOnGpu : 1;
+    for (int64_t step = 0; !queue_.empty() || !running_.empty();) {
+      admit();
+      if (stop_signal()) throw Stopped{stop_signal()};
+      decoder_->step();
+      progress_.advance();
+      if (++step % look_every == 0) collect();
+    }
+  }
+
+  void admit() {
+    std::vector<RowPrompt> prompts;
+    while (running_.size() < width_ && !queue_.empty()) {
+      running_.push_back(queue_.next());
+      const Segment& segment = running_.back();
+      std::vector<torch::Tensor> earlier;
+      if (speaking_.chained)
+        for (size_t i = 0; i < segment.index; ++i)
+          earlier.push_back(results_[segment.text][i].codes);
+      prompts.push_back(synthesizer_.prompt(
+          segment.words, segment_seed(options_.seed, segment.index), earlier));
+    }
+    decoder_->admit(prompts);
+  }
+
+  // Takes out what has ended, and decodes when enough is waiting or nothing else is to be done.
+  void collect() {
+    const std::vector<int64_t> ended = indices(decoder_->ended());
+    if (ended.empty()) return;
+    const std::vector<DecodedRow> rows = decoder_->take(ended);
+    const bool by_model = decoder_->max_frames() < options_.decode.max_frames;
+    for (size_t i = 0; i < ended.size(); ++i) {
+      const Segment segment = running_[static_cast<size_t>(ended[i])];
+      check_segment(rows[i], queue_.place(segment), decoder_->max_frames(), by_model);
+      SegmentResult& result = results_[segment.text][segment.index];
+      result.codes = synthesizer_.heard(rows[i].codes);
+      result.reached_limit = rows[i].reached_limit;
+      result.spoken = true;
+      queue_.spoken(segment);
+      waiting_.push_back(segment);
+    }
+    for (auto row = ended.rbegin(); row != ended.rend(); ++row) running_.erase(running_.begin() + *row);
+    if (waiting_.size() >= width_) decode_waiting();
+  }
+
+  void decode_waiting() {
+    const std::vector<Segment> segments = std::move(waiting_);
+    waiting_.clear();
+    if (!speaking_.whole_text) decode(segments);
+    for (const Segment& segment : segments) finish(segment.text);
+  }
+
+  void decode(const std::vector<Segment>& segments) {
+    std::vector<SpokenSegment> spoken;
+    for (const Segment& segment : segments)
+      spoken.push_back({segment.words, results_[segment.text][segment.index].codes,
+                        segment_seed(options_.seed, segment.index)});
+    const std::vector<torch::Tensor> waves = acoustic(synthesizer_.acoustic_rows(spoken));
+    for (size_t i = 0; i < segments.size(); ++i) {
+      SegmentResult& result = results_[segments[i].text][segments[i].index];
+      result.audio = to_audio(waves[i], synthesizer_.acoustic().sample_rate());
+      result.decoded = true;
+      check_wave(result.audio, queue_.place(segments[i]));
+    }
+  }
+
+  // Halves on out of memory; what went through before is not made again.
+  std::vector<torch::Tensor> acoustic(std::vector<AcousticRow> rows) {
+    for (AcousticRow& row : rows)
+      if (!noise_.empty()) row.noise = &noise_;
+    std::vector<torch::Tensor> waves;
+    for (size_t at = 0; at < rows.size();) {
+      const size_t count = std::min(acoustic_width_, rows.size() - at);
+      try {
+        for (torch::Tensor& wave :
+             synthesizer_.acoustic().decode(std::span(rows).subspan(at, count)))
+          waves.push_back(std::move(wave));
+        at += count;
+      } catch (const c10::OutOfMemoryError&) {
+        if (count == 1) throw;
+        acoustic_width_ = count / 2;
+        log_warning("out of memory: decoding ", acoustic_width_, " waves at once");
+      }
+    }
+    return waves;
+  }
+
+  void finish(size_t text) {
+    std::vector<SegmentResult>& segments = results_[text];
+    if (segments.empty()) return;  // handed over already
+    for (const SegmentResult& segment : segments)
+      if (!(speaking_.whole_text ? segment.spoken : segment.decoded)) return;
+    deliver_(text, put_together(text));
+    segments.clear();
+  }
+
+  SpokenText put_together(size_t number) {
+    SpokenText text;
+    text.segments = std::ssize(results_[number]);
+    text.audio.sample_rate = synthesizer_.acoustic().sample_rate();
+    std::vector<torch::Tensor> codes;
+    for (const SegmentResult& segment : results_[number]) {
+      text.reached_limit = text.reached_limit || segment.reached_limit;
+      if (segment.codes.size(0) == 0) continue;
+      codes.push_back(segment.codes);
+      text.frames += segment.codes.size(0);
+      std::vector<float>& samples = text.audio.samples;
+      if (!samples.empty())
+        samples.resize(samples.size() + static_cast<size_t>(speaking_.pause_seconds *
+                                                            text.audio.sample_rate));
+      samples.insert(samples.end(), segment.audio.samples.begin(), segment.audio.samples.end());
+    }
+    if (codes.empty()) return text;
+    text.codes = torch::cat(codes);
+    if (speaking_.whole_text) {
+      const SpokenSegment whole{"", text.codes, segment_seed(options_.seed, 0)};
+      const auto waves = acoustic(synthesizer_.acoustic_rows(std::span(&whole, 1)));
+      text.audio = to_audio(waves.at(0), text.audio.sample_rate);
+      check_wave(text.audio, queue_.place({number, 0, ""}));
+    }
+    return text;
+  }
+
+  Synthesizer& synthesizer_;
+  const SpeakOptions& options_;
+  const Noise& noise_;
+  const std::function<void(size_t, const SpokenText&)>& deliver_;
+  Speaking speaking_;
+  SegmentQueue queue_;
+  std::vector<std::vector<SegmentResult>> results_;  // by text; empty once it is handed over
+  size_t width_, acoustic_width_ = std::numeric_limits<size_t>::max();
+  std::optional<FrameDecoder> decoder_;
+  std::vector<Segment> running_;  // by row of the decoder
+  std::vector<Segment> waiting_;  // spoken, not decoded
+  Progress progress_{"synth", 0, "frames"};
+};
 
 }  // namespace
 
@@ -131,38 +246,7 @@ void speak(Synthesizer& synthesizer, const std::vector<TextToSpeak>& texts,
            const SpeakOptions& options, const Noise& noise,
            const std::function<void(size_t, const SpokenText&)>& deliver) {
   torch::InferenceMode guard;
-  const std::vector<Segment> segments = cut(synthesizer, texts);
-  if (!noise.empty() && segments.size() > 1) {
-    throw UsageError("--noise was recorded for one segment, and the text is cut into " +
-                         std::to_string(segments.size()),
-                     "", "give a shorter text");
-  }
-  std::vector<std::vector<SpokenSegment>> spoken(texts.size());
-  for (const Segment& segment : segments) {
-    auto& of_text = spoken[segment.text];
-    of_text.resize(std::max(of_text.size(), segment.index + 1));
-  }
-  const auto width = static_cast<size_t>(std::max<int64_t>(1, synthesizer.max_batch()));
-  Progress progress("synth", 0, "frames");
-  for (size_t begin = 0; begin < segments.size(); begin += width) {
-    const std::span<const Segment> batch(segments.data() + begin,
-                                         std::min(width, segments.size() - begin));
-    std::vector<SpokenSegment> results = speak_batch(synthesizer, batch, options, noise, progress);
-    for (size_t i = 0; i < batch.size(); ++i) {
-      auto& of_text = spoken[batch[i].text];
-      check_segment(results[i], place_of(texts[batch[i].text], batch[i], of_text.size()), options);
-      of_text[batch[i].index] = std::move(results[i]);
-    }
-    for (const Segment& segment : batch) {
-      auto& of_text = spoken[segment.text];
-      const bool whole = std::all_of(of_text.begin(), of_text.end(),
-                                     [](const SpokenSegment& one) { return one.done; });
-      if (of_text.empty() || !whole) continue;  // empty: handed over already
-      deliver(segment.text, put_together(of_text));
-      of_text.clear();
-    }
-  }
-  progress.finish();
+  Speaker(synthesizer, texts, options, noise, deliver).run();
 }
 
 }  // namespace ttsft

@@ -1,4 +1,4 @@
-// The decoding loop over many segments, and the putting together of what belongs to one text.
+// Many segments through one decoding loop, and the putting together of what belongs to one text.
 #pragma once
 
 #include <cstdint>
@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "ttsft/audio/audio.h"
 #include "ttsft/model/synthesizer.h"
 
 namespace ttsft {
@@ -27,17 +28,35 @@ struct SpokenText {
 struct SpeakOptions {
   DecodeOptions decode;
   uint64_t seed = 1;
-  bool on_gpu = false;  // looks at finished() seldom, for that waits for the device
+  int64_t batch = 0;    // rows at once; 0: as the model says
+  bool on_gpu = false;  // looks at what has ended seldom, for that waits for the device
 };
 
-// Decodes all segments of all texts, those of like length together, and hands each text over once
-// it is whole. Throws Stopped after a signal; RunError for sound that is not a number; UsageError
-// for noise with more than one segment.
+// Decodes all segments of all texts and hands each text over once it is whole. Segments that have
+// ended leave the batch and others come in. Throws Stopped after a signal; RunError for sound that
+// is not a number; UsageError for noise with more than one segment. Out of memory: goes on with
+// half the rows, down to one.
 void speak(Synthesizer& synthesizer, const std::vector<TextToSpeak>& texts,
            const SpeakOptions& options, const Noise& noise,
            const std::function<void(size_t text, const SpokenText& spoken)>& deliver);
 
+// The same for one text whose wave is handed over as it grows, silence between segments included.
+// UsageError: the model's acoustic part needs all codes at once.
+SpokenText speak_stream(Synthesizer& synthesizer, const TextToSpeak& text,
+                        const SpeakOptions& options, const Noise& noise,
+                        const std::function<void(const Audio& piece)>& deliver);
+
+// [n] on the CPU -> samples.
+Audio to_audio(const torch::Tensor& wave, int sample_rate);
+
 // RunError when a wave holds values that are not finite.
 void check_wave(const Audio& audio, const std::string& where);
+
+// UsageError: recorded draws for more than one segment.
+void check_noise(const Noise& noise, int64_t segments);
+
+// Of a segment's draws: by its number within the text alone, so that a text sounds the same in any
+// company.
+uint64_t segment_seed(uint64_t seed, size_t index);
 
 }  // namespace ttsft

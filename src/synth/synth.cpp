@@ -6,6 +6,7 @@
 #include "request.h"
 #include "speaker.h"
 #include "tensor_files.h"
+#include "ttsft/audio/wav_stream.h"
 #include "ttsft/core/error.h"
 #include "ttsft/core/log.h"
 #include "ttsft/core/strings.h"
@@ -60,19 +61,42 @@ Json start_result(const SynthOptions& options, const Voice& voice) {
   return result;
 }
 
+WavFormat format_of(const RunConfig& config) {
+  return wav_format_from_name(config.synth.format);
+}
+
+// Whole: a file appears when all of it is there.
+void write_sound(const SynthOptions& options, const RunConfig& config,
+                 const std::filesystem::path& out, const Audio& audio) {
+  if (out != "-" && !options.raw) {
+    write_wav(out, audio.samples, audio.sample_rate, format_of(config));
+    return;
+  }
+  WavStream stream(out, audio.sample_rate, format_of(config), options.raw);
+  stream.write(audio.samples);
+  stream.finish();
+}
+
 // Adds what was heard.
 struct Totals {
   double seconds = 0;
   int64_t frames = 0, segments = 0;
   bool reached_limit = false;
   int sample_rate = 0;
+  Clock::time_point start = Clock::now();
+  std::optional<double> first_audio;  // seconds
 
-  void finish(Json& result, double elapsed) const {
+  void heard() {
+    if (!first_audio) first_audio = seconds_since(start);
+  }
+  void finish(Json& result) const {
+    const double elapsed = seconds_since(start);
     result["seconds"] = seconds;
     result["frames"] = frames;
     result["segments"] = segments;
     result["rtf"] = seconds > 0 ? Json(elapsed / seconds) : Json();
     result["reached_limit"] = reached_limit;
+    result["first_audio_seconds"] = first_audio ? Json(*first_audio) : Json();
     result["sample_rate"] = sample_rate;
     result["elapsed_seconds"] = elapsed;
   }
@@ -89,8 +113,8 @@ Json speak_jobs(const RunConfig& config, const SynthOptions& options, const Mode
   speaking.decode.max_frames = options.max_frames.value_or(config.synth.max_frames);
   speaking.seed = static_cast<uint64_t>(config.seed);
   speaking.on_gpu = context.device.is_cuda();
+  speaking.batch = config.synth.batch.value_or(0);
 
-  const WavFormat format = wav_format_from_name(config.synth.format);
   Totals totals;
   std::vector<Json> rows(jobs.size());
   std::vector<std::string> silent;
@@ -100,7 +124,8 @@ Json speak_jobs(const RunConfig& config, const SynthOptions& options, const Mode
       silent.push_back(texts[i].label);
       return;
     }
-    write_wav(job.out, spoken.audio.samples, spoken.audio.sample_rate, format);
+    totals.heard();
+    if (!options.stream) write_sound(options, config, job.out, spoken.audio);
     if (!job.codes_out.empty()) write_codes(job.codes_out, spoken.codes);
     totals.seconds += spoken.audio.seconds();
     totals.frames += spoken.frames;
@@ -116,13 +141,25 @@ Json speak_jobs(const RunConfig& config, const SynthOptions& options, const Mode
   };
 
   synthesizer.load();
-  const Clock::time_point start = Clock::now();
-  speak(synthesizer, texts, speaking, noise, deliver);
+  totals.start = Clock::now();
+  if (options.stream) {
+    std::optional<WavStream> out;
+    const auto spoken = speak_stream(
+        synthesizer, texts.at(0), speaking, noise, [&](const Audio& piece) {
+          totals.heard();
+          if (!out) out.emplace(options.out, piece.sample_rate, format_of(config), options.raw);
+          out->write(piece.samples);
+        });
+    if (out) out->finish();
+    deliver(0, spoken);
+  } else {
+    speak(synthesizer, texts, speaking, noise, deliver);
+  }
   if (!silent.empty()) {
     throw RunError("the model ended without a frame", join(silent, ", "),
                    "try another seed, or the checkpoint of another step");
   }
-  totals.finish(result, seconds_since(start));
+  totals.finish(result);
   if (!options.texts.empty()) result["texts"] = rows;
   return result;
 }
@@ -130,13 +167,21 @@ Json speak_jobs(const RunConfig& config, const SynthOptions& options, const Mode
 Json decode_codes(const RunConfig& config, const SynthOptions& options, Synthesizer& synthesizer,
                   const torch::Tensor& codes, const Noise& noise, Json result) {
   torch::InferenceMode guard;
-  const Clock::time_point start = Clock::now();
-  const std::vector<Audio> audio = synthesizer.decode({codes}, /*after_prompt=*/false, noise);
-  const Audio& wave = audio.at(0);
+  Totals totals;
+  AcousticRow row;
+  row.codes = codes;
+  row.seed = static_cast<uint64_t>(config.seed);
+  if (!noise.empty()) row.noise = &noise;
+  AcousticDecoder& acoustic = synthesizer.acoustic();
+  const Audio wave = to_audio(acoustic.decode(std::span(&row, 1)).at(0), acoustic.sample_rate());
   check_wave(wave, options.codes_in.string());
-  write_wav(options.out, wave.samples, wave.sample_rate, wav_format_from_name(config.synth.format));
-  const Totals totals{wave.seconds(), codes.size(0), 1, false, wave.sample_rate};
-  totals.finish(result, seconds_since(start));
+  totals.heard();
+  write_sound(options, config, options.out, wave);
+  totals.seconds = wave.seconds();
+  totals.frames = codes.size(0);
+  totals.segments = 1;
+  totals.sample_rate = wave.sample_rate;
+  totals.finish(result);
   return result;
 }
 
@@ -146,7 +191,7 @@ nlohmann::ordered_json run_synth(const RunConfig& config, const ModelAdapter& ad
                                  const SynthOptions& options) {
   check_flags(options);
   const std::vector<SynthJob> jobs = make_jobs(options);
-  wav_format_from_name(config.synth.format);
+  format_of(config);
   require(config, config.checkpoint, "checkpoint");
   const Voice voice = choose_voice(config, adapter.info(), options);
   Noise noise;
@@ -178,13 +223,17 @@ std::string describe_synth(const nlohmann::ordered_json& result) {
   if (result.contains("dry_run")) {
     return "would write " + out + " with the checkpoint " + checkpoint + "\n";
   }
-  char numbers[160];
+  char numbers[200];
   std::snprintf(numbers, sizeof numbers,
-                "%.2f s of audio, %lld frames, in %.2f s (%.2f x real time)",
+                "%.2f s of audio, %lld frames, in %.2f s (%.2f x real time), first audio after "
+                "%.2f s",
                 result.at("seconds").get<double>(),
                 static_cast<long long>(result.at("frames").get<int64_t>()),
                 result.at("elapsed_seconds").get<double>(),
-                result.at("rtf").is_null() ? 0.0 : result.at("rtf").get<double>());
+                result.at("rtf").is_null() ? 0.0 : result.at("rtf").get<double>(),
+                result.at("first_audio_seconds").is_null()
+                    ? 0.0
+                    : result.at("first_audio_seconds").get<double>());
   std::string text = out + ": " + numbers;
   if (result.contains("texts")) text += ", " + std::to_string(result.at("texts").size()) + " texts";
   if (result.at("reached_limit").get<bool>()) text += ", stopped at the limit of frames";

@@ -40,15 +40,7 @@ void write_state(const fs::path& folder, const Trainee& trainee, const AdamW& op
 
 // Out of sight under another name first: a removal that is cut short leaves nothing half.
 void remove_whole(const fs::path& folder) {
-  std::string hidden = folder.filename().string() + ".removed";
-  hidden.insert(hidden.begin(), '.');
-  const fs::path doomed = folder.parent_path() / hidden;
-  std::error_code error;
-  fs::remove_all(doomed, error);
-  fs::rename(folder, doomed, error);
-  if (error == std::errc::no_such_file_or_directory) return;
-  if (!error) fs::remove_all(doomed, error);
-  if (error) {
+  if (const std::error_code error = remove_folder(folder)) {
     log_warning("cannot remove ", folder.string(), " (", error.message(), ")");
   }
 }

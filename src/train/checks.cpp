@@ -1,7 +1,6 @@
 #include "checks.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "ttsft/core/error.h"
@@ -12,25 +11,52 @@ namespace {
 
 constexpr double kToleranceFp32 = 1e-3, kToleranceBf16 = 5e-2;  // of the largest logit
 constexpr double kKnowing = 0.8;       // share of ln V below which a model knows something
+constexpr double kSignature = 0.2;     // share of ln V that a wrong frame is better by
+constexpr double kErrors = 5;          // standard errors that make a difference
 constexpr int64_t kFewestFrames = 16;  // fewer say nothing about a mean
-constexpr size_t kOffsetSamples = 4;
+constexpr size_t kOffsetSamples = 8;
 
-// Sum and number of -log p(targets) where frame i's logits are compared with the target of frame
-// i + offset.
-struct CrossEntropy {
-  double sum = 0;
-  int64_t frames = 0;
-  double mean() const { return sum / static_cast<double>(std::max<int64_t>(1, frames)); }
+// Losses of frames at a neighbour, and how much the right frame's are above them, frame by frame.
+struct Neighbour {
+  std::vector<torch::Tensor> losses, gains;  // [n] each, float64
 
+  // Frame i's logits are compared with the target of frame i + offset.
   void add(const torch::Tensor& log_probabilities, const torch::Tensor& targets, int64_t offset) {
     const int64_t n = targets.size(0) - std::abs(offset);
     if (n <= 0) return;
-    const torch::Tensor p = log_probabilities.narrow(0, std::max<int64_t>(0, -offset), n);
-    const torch::Tensor t = targets.narrow(0, std::max<int64_t>(0, offset), n);
-    sum -= p.gather(1, t.unsqueeze(1)).sum(torch::kFloat64).item<double>();
-    frames += n;
+    const int64_t from = std::max<int64_t>(0, -offset);
+    const torch::Tensor p = log_probabilities.narrow(0, from, n);
+    const auto loss = [&](int64_t shift) {
+      const torch::Tensor t = targets.narrow(0, from + shift, n).unsqueeze(1);
+      return p.gather(1, t).squeeze(1).neg().to(torch::kCPU, torch::kFloat64);
+    };
+    losses.push_back(loss(offset));
+    gains.push_back(loss(0) - losses.back());
+  }
+  int64_t frames() const {
+    int64_t sum = 0;
+    for (const torch::Tensor& part : losses) sum += part.size(0);
+    return sum;
+  }
+  double mean() const { return torch::cat(losses).mean().item<double>(); }
+  double gain() const { return torch::cat(gains).mean().item<double>(); }
+  double error() const {  // of gain()
+    const torch::Tensor all = torch::cat(gains);
+    return all.std().item<double>() / std::sqrt(static_cast<double>(all.size(0)));
   }
 };
+
+// Weighted sum of the terms' means over a batch.
+torch::Tensor loss_of(Stage& stage, const Batch& batch) {
+  torch::Tensor total;
+  for (const LossTerm& term : stage.loss(batch, {})) {
+    const double tokens = batch.supervised.at(term.name);
+    if (tokens <= 0) continue;
+    const torch::Tensor part = term.value.sum() * (term.weight / tokens);
+    total = total.defined() ? total + part : part;
+  }
+  return total;
+}
 
 class EvalMode {
  public:
@@ -57,12 +83,17 @@ void check_terms(Stage& stage, const StepBatches& step) {
   for (const auto& batch : step.batches) {
     for (const LossTerm& term : stage.loss(*batch, {})) {
       const auto counted = batch->supervised.find(term.name);
-      if (counted == batch->supervised.end() || counted->second != term.nll.numel()) {
-        throw CheckError("loss term " + term.name + " gives " + std::to_string(term.nll.numel()) +
-                             " losses but counts other tokens",
+      const double columns = term.value.dim() == 2 ? static_cast<double>(term.value.size(1)) : 1.0;
+      const double given = term.share.defined()
+                               ? term.share.sum(torch::kFloat64).item<double>() * columns
+                               : static_cast<double>(term.value.numel());
+      if (counted == batch->supervised.end() ||
+          std::abs(counted->second - given) > 1e-6 * std::max(1.0, given)) {
+        throw CheckError(detail::concatenate("loss term ", term.name, " gives ", given,
+                                             " losses but counts other tokens"),
                          where);
       }
-      const double sum = term.nll.sum(torch::kFloat64).item<double>();
+      const double sum = term.value.sum(torch::kFloat64).item<double>();
       if (!std::isfinite(sum)) {
         throw CheckError("loss term " + term.name + " is not a finite number", where,
                          "are the checkpoint's weights intact? try precision: fp32");
@@ -75,7 +106,7 @@ void check_terms(Stage& stage, const StepBatches& step) {
   }
 }
 
-void check_decoding(Stage& stage, const Sample& sample, double tolerance) {
+void check_decoding(LanguageStage& stage, const Sample& sample, double tolerance) {
   const Probe trained = stage.train_probe(sample), decoded = stage.decode_probe(sample);
   if (trained.logits.sizes() != decoded.logits.sizes()) {
     throw CheckError("training sees " + std::to_string(trained.logits.size(0)) +
@@ -98,56 +129,149 @@ void check_decoding(Stage& stage, const Sample& sample, double tolerance) {
       sample.id, "what is trained would not be what speaks");
 }
 
-OffsetVerdict check_frame_offset(Stage& stage, const std::vector<const Sample*>& samples) {
-  std::array<CrossEntropy, 3> at;  // one early, right, one late
+OffsetVerdict check_frame_offset(const std::vector<Probe>& probes) {
+  Neighbour early, right, late;
   double vocabulary = 1;
-  for (const Sample* sample : samples) {
-    const Probe probe = stage.train_probe(*sample);
+  for (const Probe& probe : probes) {
     if (probe.targets.numel() == 0) continue;
     vocabulary = static_cast<double>(probe.logits.size(1));
     const torch::Tensor log_probabilities = probe.logits.to(torch::kFloat32).log_softmax(1);
     const torch::Tensor targets = probe.targets.to(log_probabilities.device());
-    for (int64_t i = 0; i < 3; ++i) {
-      at[static_cast<size_t>(i)].add(log_probabilities, targets, i - 1);
-    }
+    early.add(log_probabilities, targets, -1);
+    right.add(log_probabilities, targets, 0);
+    late.add(log_probabilities, targets, 1);
   }
-  const double early = at[0].mean(), right = at[1].mean(), late = at[2].mean();
-  const double limit = kKnowing * std::log(vocabulary);
-  const std::string numbers =
-      detail::concatenate("cross entropy ", right, " at the right frame, ", early, " one early, ",
-                          late, " one late; ln V is ", std::log(vocabulary));
-  if (at[0].frames < kFewestFrames || std::min({early, right, late}) >= limit) {
-    log_info("frame offset undecided: ", numbers);
+  if (early.frames() < kFewestFrames) {
+    log_info("frame offset undecided: ", early.frames(), " frames say nothing");
     return OffsetVerdict::kUndecided;
   }
-  if (right < std::min(early, late)) {
+  const double all = std::log(vocabulary);
+  const std::string numbers =
+      detail::concatenate("cross entropy ", right.mean(), " at the right frame, ", early.mean(),
+                          " one early, ", late.mean(), " one late; ln V is ", all);
+  for (const Neighbour* wrong : {&early, &late}) {
+    // Written so that what is not a number refuses nothing: `supervised` does.
+    if (wrong->mean() < kKnowing * all && wrong->gain() > kErrors * wrong->error() &&
+        wrong->gain() > kSignature * all) {
+      throw CheckError("targets are at the wrong frame: " + numbers, "the first batches",
+                       "a checkpoint that another tool trained with shifted labels looks like this "
+                       "too");
+    }
+  }
+  const bool knows = right.mean() < kKnowing * all;
+  const auto beaten = [](const Neighbour& wrong) {
+    return -wrong.gain() > kErrors * wrong.error();
+  };
+  if (knows && beaten(early) && beaten(late)) {
     log_info("frame offset right: ", numbers);
     return OffsetVerdict::kRight;
   }
-  throw CheckError(
-      "targets are at the wrong frame: " + numbers, "the first batch",
-      "a checkpoint that another tool trained with shifted labels looks like this too");
+  log_info("frame offset undecided: ", numbers);
+  return OffsetVerdict::kUndecided;
 }
 
-void check_first_step(Stage& stage, const Samples& samples, Feed& feed, torch::Dtype dtype) {
+void check_draws(Stage& stage, const std::vector<const Sample*>& samples) {
+  const Draw draw{.training = true, .seed = 1};
+  const auto one = stage.loss(*stage.collate(samples, draw), {}),
+             two = stage.loss(*stage.collate(samples, draw), {});
+  for (size_t i = 0; i < one.size(); ++i) {
+    if (torch::allclose(one[i].value, two.at(i).value, 1e-3, 1e-5)) continue;
+    throw CheckError("loss term " + one[i].name + " differs between two batches of one draw",
+                     "the first batch", "a resumed run would not go on as it began");
+  }
+}
+
+void check_gradient(Stage& stage, const Batch& batch, const std::vector<torch::Tensor>& trained) {
+  const torch::AutoGradMode with_gradients(true);
+  const torch::Tensor before = loss_of(stage, batch);
+  if (!before.defined() || !before.requires_grad()) return;  // train says what is missing
+  const auto gradients = torch::autograd::grad({before}, trained, /*grad_outputs=*/{},
+                                               /*retain_graph=*/false, /*create_graph=*/false,
+                                               /*allow_unused=*/true);
+  const torch::NoGradGuard no_grad;
+  const double loss = before.item<double>();
+  double square = 0;
+  std::vector<torch::Tensor> kept;
+  for (size_t i = 0; i < trained.size(); ++i) {
+    kept.push_back(trained[i].detach().clone());
+    if (gradients[i].defined()) square += gradients[i].square().sum(torch::kFloat64).item<double>();
+  }
+  double after = loss;
+  // To first order the loss falls by these shares. A large step may overshoot, a small one drowns
+  // in rounding: one that works is proof.
+  for (const double share : {1e-2, 1e-3, 1e-1}) {
+    const double rate = square > 0 ? share * std::abs(loss) / square : 0.0;
+    for (size_t i = 0; i < trained.size(); ++i) {
+      if (gradients[i].defined()) torch::Tensor(trained[i]).sub_(gradients[i], rate);
+    }
+    after = loss_of(stage, batch).item<double>();
+    for (size_t i = 0; i < trained.size(); ++i) torch::Tensor(trained[i]).copy_(kept[i]);
+    if (after < loss) {
+      log_info("the loss falls along its gradient: ", loss, " to ", after);
+      return;
+    }
+  }
+  throw CheckError(
+      detail::concatenate("the loss does not fall along its gradient: ", loss, " to ", after),
+      "the first batch", "what is trained does not reach the loss as it should");
+}
+
+void check_first_step(Stage& stage, const Samples& samples, Feed& feed, torch::Dtype dtype,
+                      const std::vector<torch::Tensor>& trained,
+                      const std::map<std::string, std::string>& actions) {
   const EvalMode eval(stage);
-  std::vector<const Sample*> chosen;
+  const auto run = [&](const std::string& name, const auto& check) {
+    const auto chosen = actions.find(name);
+    const std::string action = chosen == actions.end() ? "refuse" : chosen->second;
+    if (action == "off") return;
+    try {
+      check();
+    } catch (const CheckError& error) {
+      if (action == "warn") {
+        log_warning(error.what());
+        return;
+      }
+      throw CheckError(std::string(error.what()) +
+                       "; to train all the same, give --set train.checks." + name + "=warn");
+    }
+  };
   StepBatches step;
+  std::vector<const Sample*> first;
   for (const auto& rows : feed.rows({}).first) {
     std::vector<const Sample*> batch;
     for (const int64_t row : rows) batch.push_back(samples[static_cast<size_t>(row)].get());
-    for (const Sample* sample : batch) {
-      if (chosen.size() < kOffsetSamples) chosen.push_back(sample);
-    }
-    step.batches.push_back(stage.collate(batch));
+    step.batches.push_back(stage.collate(batch, Draw{}));
+    if (first.empty()) first = batch;
   }
-  check_terms(stage, step);
+  run("supervised", [&] { check_terms(stage, step); });
+  auto* language = dynamic_cast<LanguageStage*>(&stage);
+  if (language == nullptr) {
+    run("draws", [&] { check_draws(stage, first); });
+    run("gradient", [&] { check_gradient(stage, *step.batches.front(), trained); });
+    return;
+  }
   // Decoding takes a pass per frame: the shortest clip will do.
   const auto shortest =
       std::min_element(samples.begin(), samples.end(),
                        [](const auto& a, const auto& b) { return a->length < b->length; });
-  check_decoding(stage, **shortest, dtype == torch::kBFloat16 ? kToleranceBf16 : kToleranceFp32);
-  check_frame_offset(stage, chosen);
+  run("decoding", [&] {
+    check_decoding(*language, **shortest,
+                   dtype == torch::kBFloat16 ? kToleranceBf16 : kToleranceFp32);
+  });
+  run("frame_offset", [&] {
+    std::vector<Probe> probes;
+    for (Position at; at.epoch == 0 && probes.size() < kOffsetSamples;) {
+      const auto [groups, next] = feed.rows(at);
+      for (const auto& rows : groups) {
+        for (const int64_t row : rows) {
+          if (probes.size() < kOffsetSamples)
+            probes.push_back(language->train_probe(*samples[static_cast<size_t>(row)]));
+        }
+      }
+      at = next;
+    }
+    check_frame_offset(probes);
+  });
 }
 
 }  // namespace ttsft

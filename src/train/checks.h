@@ -1,26 +1,42 @@
 // Proofs before the first step that targets are where they should be. Each throws CheckError.
 #pragma once
 
+#include <map>
+#include <string>
+#include <vector>
+
 #include "feed.h"
-#include "ttsft/model/stage.h"
+#include "ttsft/model/language_stage.h"
 
 namespace ttsft {
 
-// Each loss term has supervised tokens in this step, as many losses as it counts, and only finite
-// ones, and the whole is not exactly zero.
+// `supervised`: each loss term has supervised tokens in this step, as many losses as it counts, and
+// only finite ones, and the whole is not exactly zero.
 void check_terms(Stage& stage, const StepBatches& step);
 
-// The training forward and decoding step by step give the same logits for a sample: largest
-// difference at most `tolerance` times the largest logit.
-void check_decoding(Stage& stage, const Sample& sample, double tolerance);
+// `decoding`: the training forward and decoding step by step give the same logits for a sample:
+// largest difference at most `tolerance` times the largest logit.
+void check_decoding(LanguageStage& stage, const Sample& sample, double tolerance);
 
 enum class OffsetVerdict { kRight, kUndecided };
 
-// The cross entropy is lower at the right frame than one frame early or late. Undecided while none
-// of the three is below 0.8 ln V: a model that knows nothing cannot tell.
-OffsetVerdict check_frame_offset(Stage& stage, const std::vector<const Sample*>& samples);
+// `frame_offset`: logits are not those of the frame before or behind. Refused is what cannot be
+// right: a neighbouring frame has a cross entropy below 0.8 ln V, lower than that of the right one
+// by 5 standard errors of the difference per token and by 0.2 ln V. Less than that a model trained
+// elsewhere may show (codes that repeat, another voice), and it stays undecided; right is what
+// beats both neighbours by 5 standard errors below 0.8 ln V.
+OffsetVerdict check_frame_offset(const std::vector<Probe>& probes);
 
-// All of the above on the first step of a run, in eval mode and without gradients.
-void check_first_step(Stage& stage, const Samples& samples, Feed& feed, torch::Dtype dtype);
+// `draws`: two batches of one draw give the same losses.
+void check_draws(Stage& stage, const std::vector<const Sample*>& samples);
+
+// `gradient`: a small step along the gradient of `trained` lowers the loss of a batch.
+void check_gradient(Stage& stage, const Batch& batch, const std::vector<torch::Tensor>& trained);
+
+// All that apply, on the first step of a run and in eval mode: supervised; decoding and
+// frame_offset for a language stage, draws and gradient for another. `actions`: train.checks.
+void check_first_step(Stage& stage, const Samples& samples, Feed& feed, torch::Dtype dtype,
+                      const std::vector<torch::Tensor>& trained,
+                      const std::map<std::string, std::string>& actions);
 
 }  // namespace ttsft

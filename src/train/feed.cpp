@@ -25,8 +25,8 @@ std::vector<std::string> StepBatches::ids() const {
   return all;
 }
 
-std::map<std::string, int64_t> StepBatches::supervised() const {
-  std::map<std::string, int64_t> tokens;
+std::map<std::string, double> StepBatches::supervised() const {
+  std::map<std::string, double> tokens;
   for (const auto& batch : batches) {
     for (const auto& [term, count] : batch->supervised) tokens[term] += count;
   }
@@ -34,29 +34,31 @@ std::map<std::string, int64_t> StepBatches::supervised() const {
 }
 
 Feed::Feed(const Stage& stage, const Samples& samples, SamplerOptions options, int64_t accumulate,
-           Purpose purpose)
+           Purpose purpose, const Replay* replay)
     : stage_(stage),
       samples_(samples),
       sampler_(lengths_of(samples), options),
       accumulate_(accumulate),
       seed_(options.seed),
-      purpose_(purpose) {}
+      purpose_(purpose),
+      replay_(replay) {}
 
 Feed::~Feed() {
   if (ahead_.valid()) ahead_.wait();
 }
 
-void Feed::seek(Position position) {
+void Feed::seek(Position position, int64_t step) {
   if (ahead_.valid()) ahead_.wait();
   ahead_ = {};
   position_ = position;
+  step_ = step;
 }
 
 StepBatches Feed::next() {
-  if (!ahead_.valid()) ahead_ = start(position_);
+  if (!ahead_.valid()) ahead_ = start(position_, step_);
   StepBatches step = ahead_.get();
   position_ = step.next;
-  ahead_ = start(position_);
+  ahead_ = start(position_, ++step_);
   return step;
 }
 
@@ -72,21 +74,22 @@ std::pair<std::vector<std::vector<int64_t>>, Position> Feed::rows(Position at) {
           finished ? Position{at.epoch + 1, 0} : Position{at.epoch, end}};
 }
 
-std::future<StepBatches> Feed::start(Position at) {
+std::future<StepBatches> Feed::start(Position at, int64_t number) {
   auto [groups, after] = rows(at);
-  return std::async(std::launch::async, [this, at, groups = std::move(groups), after = after] {
+  return std::async(std::launch::async, [this, at, number, groups = std::move(groups),
+                                         after = after] {
     torch::NoGradGuard no_grad;
     StepBatches step;
     step.next = after;
-    int64_t number = at.batch;
+    step.step = number;
+    int64_t place = at.batch;
     for (const auto& group : groups) {
       std::vector<const Sample*> chosen;
       for (const int64_t row : group) chosen.push_back(samples_[static_cast<size_t>(row)].get());
       const std::string purpose =
-          "batch " + std::to_string(at.epoch) + " " + std::to_string(number++);
-      step.batches.push_back(purpose_ == Purpose::kTraining
-                                 ? stage_.collate_training(chosen, derive_seed(seed_, purpose))
-                                 : stage_.collate(chosen));
+          "batch " + std::to_string(at.epoch) + " " + std::to_string(place++);
+      step.batches.push_back(stage_.collate(
+          chosen, {purpose_ == Purpose::kTraining, derive_seed(seed_, purpose), replay_, number}));
     }
     return step;
   });
@@ -99,7 +102,7 @@ std::string id_list(std::vector<std::string> ids) {
   return join(ids, ", ") + " and " + std::to_string(all - kShownIds) + " more";
 }
 
-Samples read_samples(Stage& stage, const std::vector<PreparedRow>& rows) {
+Samples read_samples(Stage& stage, const PreparedRows& rows) {
   Samples samples;
   samples.reserve(rows.size());
   for (const PreparedRow& row : rows) samples.push_back(stage.read(row));

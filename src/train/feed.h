@@ -22,26 +22,27 @@ using Samples = std::vector<std::unique_ptr<Sample>>;
 // All micro-batches of one optimizer step.
 struct StepBatches {
   std::vector<std::unique_ptr<Batch>> batches;
-  Position next;  // after this step
+  Position next;     // after this step
+  int64_t step = 1;  // its number
 
   std::vector<std::string> ids() const;
-  std::map<std::string, int64_t> supervised() const;  // tokens by term, over the whole step
+  std::map<std::string, double> supervised() const;  // denominators by term, of the whole step
 };
 
 // A step never reaches into the next epoch: the last one of an epoch takes the batches that are
 // left, and because losses are divided by the tokens of a step, it stays a mean over its tokens.
 class Feed {
  public:
-  // For training: batches with the random choices of Stage::collate_training. For validation:
-  // plain ones. stage and samples must outlive the feed; batches are made on another thread.
+  // For training: draws of the batch's own. For validation: those of the utterance (model/draw.h).
+  // stage, samples and replay must outlive the feed; batches are made on another thread.
   enum class Purpose { kTraining, kValidation };
   Feed(const Stage& stage, const Samples& samples, SamplerOptions options, int64_t accumulate,
-       Purpose purpose = Purpose::kTraining);
+       Purpose purpose = Purpose::kTraining, const Replay* replay = nullptr);
   ~Feed();
   Feed(const Feed&) = delete;
   Feed& operator=(const Feed&) = delete;
 
-  void seek(Position position);
+  void seek(Position position, int64_t step = 1);  // number of the step that begins there
   StepBatches next();
 
   int64_t steps_in_epoch(int64_t epoch);
@@ -50,7 +51,7 @@ class Feed {
   Sampler& sampler() { return sampler_; }
 
  private:
-  std::future<StepBatches> start(Position at);
+  std::future<StepBatches> start(Position at, int64_t step);
 
   const Stage& stage_;
   const Samples& samples_;
@@ -58,7 +59,9 @@ class Feed {
   int64_t accumulate_;
   uint64_t seed_;
   Purpose purpose_;
+  const Replay* replay_;
   Position position_;
+  int64_t step_ = 1;
   std::future<StepBatches> ahead_;
 };
 
@@ -66,6 +69,6 @@ class Feed {
 std::string id_list(std::vector<std::string> ids);
 
 // Reads the rows of a set. DataError names the row.
-Samples read_samples(Stage& stage, const std::vector<PreparedRow>& rows);
+Samples read_samples(Stage& stage, const PreparedRows& rows);
 
 }  // namespace ttsft

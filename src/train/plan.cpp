@@ -5,9 +5,10 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "memory.h"
 #include "ttsft/core/error.h"
 #include "ttsft/core/log.h"
+#include "ttsft/io/atomic_file.h"
+#include "ttsft/nn/device_memory.h"
 #include "ttsft/train/schedule.h"
 
 namespace ttsft {
@@ -24,21 +25,31 @@ int64_t most_checkpoints(const TrainConfig& train, int64_t steps) {
       written, std::max<int64_t>(1, train.keep.last) + std::max<int64_t>(1, train.keep.best) + 1);
 }
 
+// Bytes of the release that each full checkpoint copies where it cannot link to them.
+int64_t copied_bytes(const RunConfig& config, const Trainee& trainee) {
+  if (trainee.lora || one_file_system(config.run, config.checkpoint)) return 0;
+  int64_t bytes = 0;
+  const auto follow = fs::directory_options::follow_directory_symlink;
+  for (const auto& entry : fs::recursive_directory_iterator(config.checkpoint, follow)) {
+    if (entry.is_regular_file()) bytes += static_cast<int64_t>(entry.file_size());
+  }
+  return std::max<int64_t>(0, bytes - trainee.model_bytes);
+}
+
 int64_t estimate_disk(const RunConfig& config, const Trainee& trainee, int64_t steps) {
   const int64_t values = trainee.weights.count();
-  const int64_t weights = trainee.lora ? values * int64_t{sizeof(float)} : trainee.model_bytes;
+  const int64_t weights = trainee.lora ? values * int64_t{sizeof(float)}
+                                       : trainee.model_bytes + copied_bytes(config, trainee);
   // Two moments for the last and the best checkpoint, and masters where weights may be rounded.
   const int64_t state = values * int64_t{sizeof(float)} * (trainee.lora ? 2 : 3);
   const int64_t count = most_checkpoints(config.train, steps);
   return count * weights + std::min<int64_t>(count, 3) * state;
 }
 
-// Of the nearest folder that exists; 0 when unknown.
-int64_t free_disk(fs::path folder) {
+// 0 when unknown.
+int64_t free_disk(const fs::path& folder) {
   std::error_code error;
-  folder = fs::absolute(folder);
-  while (!fs::exists(folder, error) && folder.has_relative_path()) folder = folder.parent_path();
-  const fs::space_info space = fs::space(folder, error);
+  const fs::space_info space = fs::space(nearest_existing(folder), error);
   return error ? 0 : static_cast<int64_t>(space.available);
 }
 
@@ -50,10 +61,6 @@ double epochs_of(int64_t steps, Feed& feed) {
     steps -= in_epoch;
   }
   return epochs;
-}
-
-const char* precision_name(torch::Dtype dtype) {
-  return dtype == torch::kBFloat16 ? "bf16" : "fp32";
 }
 
 void log_warnings(const Plan& plan, const RunConfig& config, const ModelContext& context) {
@@ -91,6 +98,10 @@ void log_warnings(const Plan& plan, const RunConfig& config, const ModelContext&
 }
 
 }  // namespace
+
+const char* precision_name(torch::Dtype dtype) {
+  return dtype == torch::kBFloat16 ? "bf16" : "fp32";
+}
 
 std::string number_text(double value, const char* format) {
   char text[64];

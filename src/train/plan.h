@@ -39,6 +39,7 @@ void log_plan(const Plan& plan, const RunConfig& config, const ModelContext& con
 nlohmann::ordered_json plan_json(const Plan& plan, const RunConfig& config,
                                  const ModelContext& context, const ModelInfo& info);
 
+const char* precision_name(torch::Dtype dtype);             // as the run file spells it
 std::string number_text(double value, const char* format);  // printf's format for one double
 std::string bytes_text(int64_t bytes);                      // "1.5 GB"
 

@@ -6,6 +6,7 @@
 #include "ttsft/core/error.h"
 #include "ttsft/core/log.h"
 #include "ttsft/core/strings.h"
+#include "ttsft/io/atomic_file.h"
 #include "ttsft/model/checkpoint.h"
 
 namespace ttsft {
@@ -20,7 +21,7 @@ constexpr const char* kLogFile = "log.txt";
 void require_empty(const fs::path& run) {
   for (const auto& entry : fs::directory_iterator(run)) {
     const std::string name = entry.path().filename().string();
-    if (name == ".lock" || name == kLogFile) continue;
+    if (name.starts_with(".lock") || name == kLogFile) continue;
     throw UsageError("--fresh wants an empty run folder, this one holds " + name, run.string(),
                      "name another folder in `run`, or leave --fresh out to continue");
   }
@@ -34,10 +35,19 @@ bool has_steps(const fs::path& run) {
 
 // What may differ between the two halves of a run: keys that do not reach the trained numbers.
 std::vector<std::string> ignored_keys(const RunConfig& config) {
-  std::vector<std::string> keys = {
-      "run",           "device",      "eval",       "synth",
-      "data.source",   "data.guards", "train.keep", "train.checkpoint_every",
-      "train.patience"};
+  std::vector<std::string> keys = {"run",
+                                   "device",
+                                   "accept_license",
+                                   "eval",
+                                   "synth",
+                                   "data.source",
+                                   "data.guards",
+                                   "data.batch_seconds",
+                                   "train.keep",
+                                   "train.checks",
+                                   "train.checkpoint_every",
+                                   "train.patience",
+                                   "train.activation_checkpointing"};
   if (config.train.method == "full") keys.push_back("lora");
   return keys;
 }
@@ -72,9 +82,21 @@ std::optional<ResumePoint> find_resume(const RunConfig& config) {
   return ResumePoint{last->folder, read_trainer_state(last->folder)};
 }
 
+// Whole checkpoints that a kill left half written or half removed are gigabytes.
+void sweep(const fs::path& run) {
+  const fs::path checkpoints = run / "checkpoints";
+  remove_unfinished(run);
+  remove_unfinished(checkpoints);
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(checkpoints, ignored)) {
+    if (entry.is_directory(ignored)) remove_unfinished(entry.path());
+  }
+}
+
 }  // namespace
 
 RunFolder::RunFolder(const RunConfig& config, bool fresh) : lock_(config.run) {
+  sweep(config.run);
   if (fresh) require_empty(config.run);
   resume_ = find_resume(config);
   log_to_file(config.run / kLogFile);

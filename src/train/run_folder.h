@@ -6,7 +6,7 @@
 
 #include "checkpoints.h"
 #include "ttsft/config/run_config.h"
-#include "ttsft/io/atomic_file.h"
+#include "ttsft/io/folder_lock.h"
 
 namespace ttsft {
 

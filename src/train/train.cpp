@@ -13,6 +13,7 @@
 #include "ttsft/core/log.h"
 #include "ttsft/core/strings.h"
 #include "ttsft/model/load_stage.h"
+#include "ttsft/nn/checkpointing.h"
 #include "ttsft/nn/rng.h"
 
 namespace ttsft {
@@ -24,14 +25,8 @@ void check_request(const RunConfig& config, const ModelInfo& info) {
   require(config, config.checkpoint, "checkpoint");
   require(config, config.run, "run");
   require(config, config.data.prepared, "data.prepared");
-  const TrainConfig& train = config.train;
   require_stage(config, info);
-  const bool adapter_dropout = train.method == "lora" && config.lora.dropout > 0;
-  if (train.activation_checkpointing && (train.dropout.value_or(0) > 0 || adapter_dropout)) {
-    throw UsageError("activation checkpointing and dropout cannot be combined",
-                     "train.activation_checkpointing",
-                     "set train.dropout and lora.dropout to 0, or turn checkpointing off");
-  }
+  require_accepted_license(config, info);
 }
 
 // The set must be split as the run file says, or clips held back would be trained on.
@@ -59,7 +54,7 @@ std::string fingerprint(const PreparedSet& set) {
   Hasher hasher;
   for (const auto* rows : {&set.train, &set.validation}) {
     hasher.add(std::to_string(rows->size()));
-    for (const PreparedRow& row : *rows) hasher.add(row.id).add(row.key);
+    for (const PreparedRows::Entry& row : rows->entries()) hasher.add(row.id).add(row.key);
   }
   return hasher.hex();
 }
@@ -71,6 +66,11 @@ SamplerOptions sampler_options(const RunConfig& config) {
   options.shuffle = config.train.shuffle;
   options.seed = derive_seed(static_cast<uint64_t>(config.seed), "sampler");
   return options;
+}
+
+bool recomputes_activations(const RunConfig& config, torch::Device device) {
+  const std::string& wanted = config.train.activation_checkpointing;
+  return wanted == "true" || (wanted == "auto" && device.is_cuda());
 }
 
 // Where to begin: the state of the earlier run, or the start.
@@ -108,14 +108,33 @@ ordered_json run_result(const RunConfig& config, const Trainer& trainer, int64_t
   return result;
 }
 
+std::vector<torch::Tensor> trained_tensors(Stage& stage, const Trainee& trainee) {
+  std::vector<torch::Tensor> trained;
+  const auto add = [&](const torch::Tensor& tensor) {
+    const auto same = [&](const torch::Tensor& known) { return known.is_same(tensor); };
+    if (tensor.requires_grad() && std::none_of(trained.begin(), trained.end(), same))
+      trained.push_back(tensor);
+  };
+  for (const torch::Tensor& tensor : stage.module().parameters()) add(tensor);
+  if (trainee.lora) {
+    for (const auto& [name, tensor] : trainee.lora->parameters()) add(tensor);
+  }
+  return trained;
+}
+
 }  // namespace
 
-ordered_json run_train(const RunConfig& config, const ModelAdapter& adapter,
+ordered_json run_train(const RunConfig& given, const ModelAdapter& adapter,
                        const TrainOptions& options) {
   const ModelInfo& info = adapter.info();
-  check_request(config, info);
+  check_request(given, info);
+  // What is recorded and compared is the precision that `auto` means here: on another device it is
+  // another run.
+  RunConfig config = given;
+  config.precision = precision_name(make_context(given).dtype);
   const ModelContext context = make_context(config);
   const CheckpointRef base = base_checkpoint(config, adapter);
+  const FolderLock in_use(config.data.prepared, FolderLock::Mode::kShared);
   const PreparedSet set = PreparedSet::open(config.data.prepared, info.name);
   check_split(config, set);
   std::optional<RunFolder> folder;
@@ -127,9 +146,14 @@ ordered_json run_train(const RunConfig& config, const ModelAdapter& adapter,
   Trainee trainee =
       make_trainee(config, *stage, context.device,
                    resume ? resume->checkpoint : std::filesystem::path(), info.peft_task_type);
+  const bool recompute = recomputes_activations(config, context.device);
+  set_activation_checkpointing(stage->module(), recompute);
   const Samples train = read_samples(*stage, set.train);
   const Samples validation = read_samples(*stage, set.validation);
-  Feed feed(*stage, train, sampler_options(config), config.train.accumulate);
+  const auto replay = open_replay(config.train.replay);
+  const auto validation_replay = open_replay(config.eval.replay);
+  Feed feed(*stage, train, sampler_options(config), config.train.accumulate,
+            Feed::Purpose::kTraining, replay.get());
   const Plan plan = make_plan(config, trainee, train, validation, feed);
   log_plan(plan, config, context, info);
   ordered_json result = {{"model", info.name},
@@ -149,9 +173,12 @@ ordered_json run_train(const RunConfig& config, const ModelAdapter& adapter,
   if (resume) {
     restore_training(resume->checkpoint, trainee, optimizer);
   } else {
-    check_first_step(*stage, train, feed, context.dtype);
+    check_first_step(*stage, train, feed, context.dtype, trained_tensors(*stage, trainee),
+                     config.train.checks);
   }
-  Trainer trainer({config, context, *stage, trainee, validation, feed, plan}, optimizer, state);
+  Trainer trainer(
+      {config, context, *stage, trainee, validation, validation_replay.get(), feed, plan},
+      optimizer, state);
   trainer.run();
   result.update(run_result(config, trainer, resume ? state.step : 0));
   return result;

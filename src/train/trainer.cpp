@@ -1,13 +1,13 @@
 #include "trainer.h"
 
 #include <cmath>
-#include <new>
+#include <exception>
 
-#include "memory.h"
 #include "ttsft/core/error.h"
 #include "ttsft/core/log.h"
 #include "ttsft/core/signals.h"
 #include "ttsft/model/loss_sums.h"
+#include "ttsft/nn/device_memory.h"
 #include "ttsft/nn/rng.h"
 #include "ttsft/train/schedule.h"
 
@@ -28,20 +28,17 @@ bool due(int64_t step, int64_t every) {
 // Runs device work; turns what LibTorch throws into one line that names the batch.
 template <class Fn>
 void guarded(const std::string& where, const Fn& fn) {
-  const auto out_of_memory = [&] {
-    return RunError("out of memory", where,
-                    "lower train.batch_tokens (or batch_utterances), set "
-                    "train.activation_checkpointing: true, or use precision: bf16");
-  };
   try {
     fn();
-  } catch (const c10::OutOfMemoryError&) {
-    throw out_of_memory();
-  } catch (const std::bad_alloc&) {
-    throw out_of_memory();
-  } catch (const c10::Error& error) {
-    const std::string text = error.what_without_backtrace();
-    if (text.find("can't allocate memory") != std::string::npos) throw out_of_memory();
+  } catch (const std::exception& error) {
+    if (is_out_of_memory(error)) {
+      throw RunError("out of memory", where,
+                     "lower train.batch_tokens (or batch_utterances) and raise train.accumulate, "
+                     "set train.activation_checkpointing: true, or use precision: bf16");
+    }
+    const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
+    if (!torch_error) throw;
+    const std::string text = torch_error->what_without_backtrace();
     throw RunError("LibTorch failed: " + text, where);
   }
 }
@@ -60,25 +57,25 @@ std::string place(int64_t step, const StepBatches& batches) {
 ordered_json validation_row(int64_t step, const LossTotals& totals) {
   ordered_json row = {{"step", step}, {"validation_loss", totals.loss()}};
   ordered_json means, accuracies, codebooks;
-  int64_t tokens = 0;
+  double tokens = 0;
   for (const auto& [name, term] : totals.terms) {
-    const auto ratio = [](auto sum, int64_t count) {
-      return count ? static_cast<double>(sum) / static_cast<double>(count) : 0.0;
+    const auto ratio = [](auto sum, double count) {
+      return count > 0 ? static_cast<double>(sum) / count : 0.0;
     };
     tokens += term.tokens;
     means[name] = term.mean();
-    accuracies[name] = ratio(term.correct, term.tokens);
-    for (const double nll : term.nll_per_codebook) {
-      codebooks[name]["loss"].push_back(ratio(nll, term.tokens_per_codebook));
+    if (term.correct) accuracies[name] = ratio(*term.correct, term.tokens);
+    for (const double sum : term.sum_per_codebook) {
+      codebooks[name]["loss"].push_back(ratio(sum, term.tokens_per_codebook));
     }
     for (const int64_t correct : term.correct_per_codebook) {
       codebooks[name]["accuracy"].push_back(ratio(correct, term.tokens_per_codebook));
     }
   }
   row["validation_terms"] = means;
-  row["validation_accuracy"] = accuracies;
+  if (!accuracies.empty()) row["validation_accuracy"] = accuracies;
   if (!codebooks.empty()) row["validation_codebooks"] = codebooks;
-  row["tokens"] = tokens;
+  row["tokens"] = std::llround(tokens);
   return row;
 }
 
@@ -110,7 +107,7 @@ void Trainer::run() {
   if (state_.step == 0) validate(0);
   if (stop_signal() != 0) throw Stopped{stop_signal()};
   if (state_.step >= steps || out_of_patience()) return;
-  setup_.feed.seek(state_.next);
+  setup_.feed.seek(state_.next, state_.step + 1);
   Progress progress("train", steps - state_.step, "steps");
   clock_ = Clock::now();
   for (bool done = false; !done;) {
@@ -169,37 +166,39 @@ Trainer::Pending Trainer::accumulate(int64_t step, const StepBatches& batches) {
   const torch::Tensor norm =
       clip_gradients_(setup_.trainee.weights.gradients(), setup_.config.train.clip_grad_norm);
   std::vector<torch::Tensor> values;
-  int64_t supervised = 0;
+  double supervised = 0;
   std::vector<Pending::Term> terms;
   for (const auto& [name, sum] : sums) {
     terms.push_back({name, sum.weight, tokens.at(name)});
     supervised += tokens.at(name);
-    values.push_back(sum.nll);
+    values.push_back(sum.total);
   }
   values.push_back(norm.to(values.front().device(), torch::kFloat64));
   const ordered_json row = {
       {"step", step},           {"loss", nullptr},      {"loss_terms", nullptr},
-      {"grad_norm", nullptr},   {"learning_rate", 0.0}, {"tokens", supervised},
+      {"grad_norm", nullptr},   {"learning_rate", 0.0}, {"tokens", std::llround(supervised)},
       {"tokens_per_second", 0}, {"seconds", 0.0},       {"memory_bytes", 0}};
   return {row, std::move(terms), batches.ids(), Readback(torch::stack(values))};
 }
 
-void Trainer::backward(const Batch& batch, const std::map<std::string, int64_t>& tokens,
+void Trainer::backward(const Batch& batch, const std::map<std::string, double>& tokens,
                        std::map<std::string, Sum>& sums) {
   torch::Tensor total;
   for (const LossTerm& term : setup_.stage.loss(batch, {})) {
     const auto counted = batch.supervised.find(term.name);
-    if (counted == batch.supervised.end() || counted->second != term.nll.numel()) {
+    // Shares stay on the device: they were compared before the first step (checks.h).
+    if (counted == batch.supervised.end() ||
+        (!term.share.defined() && counted->second != static_cast<double>(term.value.numel()))) {
       throw std::logic_error("loss term " + term.name + " counts other tokens than it gives");
     }
-    if (term.nll.numel() == 0) continue;  // 0 / 0 otherwise
+    if (tokens.at(term.name) <= 0) continue;  // 0 / 0 otherwise
     // The mean over the tokens of the whole step, whichever micro-batch they are in.
-    const double share = term.weight / static_cast<double>(tokens.at(term.name));
-    const torch::Tensor part = term.nll.sum() * share;
+    const double share = term.weight / tokens.at(term.name);
+    const torch::Tensor part = term.value.sum() * share;
     total = total.defined() ? total + part : part;
-    const torch::Tensor nll = term.nll.detach().sum(torch::kFloat64);
-    const auto [sum, first] = sums.try_emplace(term.name, Sum{term.weight, nll});
-    if (!first) sum->second.nll = sum->second.nll + nll;
+    const torch::Tensor value = term.value.detach().sum(torch::kFloat64);
+    const auto [sum, first] = sums.try_emplace(term.name, Sum{term.weight, value});
+    if (!first) sum->second.total = sum->second.total + value;
   }
   if (!total.defined()) return;
   if (!total.requires_grad()) {
@@ -217,7 +216,7 @@ void Trainer::flush() {
   ordered_json means;
   for (size_t i = 0; i < pending.terms.size(); ++i) {
     const Pending::Term& term = pending.terms[i];
-    const double mean = values[i] / static_cast<double>(term.tokens);
+    const double mean = values[i] / term.tokens;
     means[term.name] = mean;
     loss += term.weight * mean;
   }
@@ -246,7 +245,7 @@ void Trainer::validate(int64_t step) {
   module.eval();
   LossSums sums;
   Feed feed(setup_.stage, setup_.validation, validation_order(setup_.config.train), 1,
-            Feed::Purpose::kValidation);
+            Feed::Purpose::kValidation, setup_.validation_replay);
   guarded(detail::concatenate("validation at step ", step), [&] {
     // Not inference mode: what a module caches here must serve the next training step too.
     torch::NoGradGuard no_grad;

@@ -28,6 +28,7 @@ struct TrainSetup {
   Stage& stage;
   Trainee& trainee;
   const Samples& validation;
+  const Replay* validation_replay;  // or nullptr
   Feed& feed;
   const Plan& plan;
 };
@@ -48,14 +49,14 @@ class Trainer {
   // Of one loss term over the micro-batches of a step so far.
   struct Sum {
     double weight;
-    torch::Tensor nll;  // float64 scalar on the device
+    torch::Tensor total;  // float64 scalar on the device
   };
   // A step whose numbers are still on the device.
   struct Pending {
     struct Term {
       std::string name;
       double weight;
-      int64_t tokens;
+      double tokens;
     };
     nlohmann::ordered_json row;  // losses and norm still missing
     std::vector<Term> terms;
@@ -66,7 +67,7 @@ class Trainer {
   void train_step(int64_t step);
   // Forward and backward passes of a step, and clipping. Nothing waits for the device.
   Pending accumulate(int64_t step, const StepBatches& batches);
-  void backward(const Batch& batch, const std::map<std::string, int64_t>& tokens,
+  void backward(const Batch& batch, const std::map<std::string, double>& tokens,
                 std::map<std::string, Sum>& sums);
   void flush();  // writes the pending row; RunError for a loss that is none
   void validate(int64_t step);

@@ -47,7 +47,7 @@ class BigVganTest : public ::testing::Test {
 
 TEST_F(BigVganTest, StagesAreUpstreams) {
   std::map<std::string, torch::Tensor> stages;
-  vocoder_(synth("fixed.mel").unsqueeze(0),
+  vocoder_(synth("fixed.mel").unsqueeze(0), Rows(),
            [&](std::string_view stage, const torch::Tensor& result) {
              stages[std::string(stage)] = result[0];
            });
@@ -72,6 +72,18 @@ TEST_F(BigVganTest, WavesAreUpstreams) {
 TEST_F(BigVganTest, RowsOfABatchAreIndependent) {
   const torch::Tensor mel = synth("fixed.mel").unsqueeze(0);
   expect_close(vocoder_(torch::cat({mel * 0.5, mel}))[1], vocoder_(mel)[0], 1e-5);
+}
+
+TEST_F(BigVganTest, RowsOfUnequalLengthEqualTheRowsAlone) {
+  const torch::Tensor mel = synth("fixed.mel");
+  const RowLengths lengths = {mel.size(1), 9, 1};
+  torch::Tensor batch = torch::stack({mel, mel.roll(3, 1), mel.roll(7, 1)});
+  zero_beyond_(batch, lengths);
+  const torch::Tensor waves = vocoder_(batch, Rows(lengths, mel.size(1), torch::kCPU));
+  for (int64_t b = 0; b < 3; ++b) {
+    const torch::Tensor alone = vocoder_(batch[b].narrow(1, 0, lengths[b]).unsqueeze(0))[0];
+    expect_close(waves[b].narrow(0, 0, alone.size(0)), alone, 1e-5, std::to_string(b));
+  }
 }
 
 TEST_F(BigVganTest, FoldedWeightsLoadToo) {

@@ -7,8 +7,8 @@
 #include "tests/support/model_fixture.h"
 #include "tests/support/random_weights.h"
 #include "tests/support/relative_test.h"
+#include "ttsft/audio/sinc_resample.h"
 #include "ttsft/core/error.h"
-#include "ttsft/features/sinc_resample.h"
 #include "ttsft/io/torch_file.h"
 
 namespace ttsft {
@@ -75,8 +75,8 @@ TEST(Campplus, PlainFileOfAnotherModel) {
   const auto file = open_tensor_file(fixture.path("checkpoint/hf_cache/campplus_cn_common.bin"));
   Campplus network = load_campplus(file, "", torch::kCPU);
   const Audio prompt = fixture.audio("ref");
-  const torch::Tensor wave = sinc_resample(torch::tensor(prompt.samples), prompt.sample_rate, 16000,
-                                           KernelPrecision::kDouble);
+  const torch::Tensor wave = torch::tensor(
+      resample_sinc(prompt.samples, prompt.sample_rate, 16000, KernelPrecision::kDouble));
   expect_near(network->embed({wave}).front(), fixture.expected("synth", "greedy.style"), 1e-4);
 }
 

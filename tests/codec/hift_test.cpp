@@ -51,7 +51,7 @@ TEST_F(HiftTest, FrequencyAndSourceAreUpstreams) {
 
 TEST_F(HiftTest, StagesAreUpstreams) {
   std::map<std::string, torch::Tensor> stages;
-  hift_->decode(expected("text.mel"), expected("text.source"),
+  hift_->decode(expected("text.mel"), expected("text.source"), Rows(),
                 [&](std::string_view stage, const torch::Tensor& result) {
                   stages[std::string(stage)] = result;
                 });
@@ -84,6 +84,29 @@ TEST_F(HiftTest, RowsOfABatchAreIndependent) {
       torch::cat({mel * 0.5, mel}),
       HiftNoise{torch::cat({one.phase + 1, one.phase}), torch::cat({one.noise * 2, one.noise})});
   expect_close(wave[1], hift_(mel, one)[0], 2e-3);
+}
+
+TEST_F(HiftTest, RowsOfUnequalLengthEqualTheRowsAlone) {
+  const torch::Tensor mel = expected("text.mel")[0];
+  const HiftNoise one = noise("text");
+  const int64_t frames = mel.size(1);
+  const RowLengths lengths = {frames, frames - 1, 5, 1};
+  torch::Tensor batch = torch::stack({mel, mel.roll(3, 1), mel.roll(7, 1), mel.roll(11, 1)});
+  zero_beyond_(batch, lengths);
+  const HiftNoise all{one.phase.expand({4, -1, -1}), one.noise.expand({4, -1, -1})};
+  const Rows rows(lengths, frames, torch::kCPU);
+  const torch::Tensor f0 = hift_->f0(batch, rows);
+  const torch::Tensor source = hift_->source(f0, all);
+  const torch::Tensor waves = hift_->decode(batch, source, rows);
+  for (int64_t b = 0; b < 4; ++b) {
+    const int64_t n = lengths[static_cast<size_t>(b)];
+    const torch::Tensor own = batch[b].narrow(1, 0, n).unsqueeze(0);
+    const std::string what = "row " + std::to_string(b);
+    expect_close(f0[b].narrow(0, 0, n), hift_->f0(own)[0], 1e-4, what + ", Hz");
+    // From one source: a rounding of the frequency becomes a phase that grows.
+    const torch::Tensor alone = hift_->decode(own, source[b].narrow(1, 0, n * 480).unsqueeze(0))[0];
+    expect_close(waves[b].narrow(0, 0, n * 480), alone, 1e-5, what);
+  }
 }
 
 // Both spellings of weight norm, and weights folded beforehand.

@@ -28,6 +28,22 @@ TEST(ValidationChoice, ShareOrFile) {
   EXPECT_THROW(choice.parse_map({}), invalid_argument);
 }
 
+TEST(AutoNumber, AutoOrAboveZero) {
+  AutoNumber number;
+  EXPECT_EQ(number.dump(), "auto");
+  number.parse_scalar("120");
+  EXPECT_EQ(number.value, 120);
+  EXPECT_EQ(number.dump(), "120.0");
+  for (const char* text : {"0", "-3", "nan", "all", ""}) {
+    EXPECT_THROW(number.parse_scalar(text), invalid_argument) << text;
+  }
+  EXPECT_THROW(number.parse_list({"1"}), invalid_argument);
+  EXPECT_THROW(number.parse_map({{"a", "1"}}), invalid_argument);
+  EXPECT_EQ(number.value, 120);
+  number.parse_scalar("auto");
+  EXPECT_FALSE(number.value);
+}
+
 TEST(KeepChoice, AllOrCounts) {
   KeepChoice choice;
   choice.parse_map({{"last", "3"}});

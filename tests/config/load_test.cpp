@@ -246,7 +246,7 @@ TEST(LoadRunErrors, SectionOfAnotherModel) {
   EXPECT_EQ(
       error_of("model: plain\ntoy: {mode: icl}\n"),
       "run.yaml:2: toy: unknown key; known here: model, checkpoint, run, device, precision, seed, "
-      "data, train, lora, eval, synth");
+      "accept_license, data, train, lora, eval, synth");
   EXPECT_THAT(error_of("model: toy\nindextts2: {}\n"), HasSubstr("eval, synth, toy"));
 }
 

@@ -27,6 +27,11 @@ TEST(Validate, Ranges) {
             "precision: wants one of auto, fp32, bf16, got `fp23`; did you mean fp32?"},
            {"data: {guards: {clipping: of}}",
             "data.guards.clipping: wants one of refuse, warn, off, got `of`; did you mean off?"},
+           {"train: {checks: {frame_ofset: warn}}",
+            "train.checks: wants one of supervised, decoding, frame_offset, draws, gradient, got "
+            "`frame_ofset`; did you mean frame_offset?"},
+           {"train: {checks: {draws: of}}",
+            "train.checks.draws: wants one of refuse, warn, off, got `of`; did you mean off?"},
            {"train: {method: dora}",
             "train.method: wants one of lora, full, got `dora`; did you mean lora?"},
            {"train: {stage: vocoder}", "train.stage: wants one of lm, flow, got `vocoder`"},

@@ -3,9 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 #include "support/temporary_folder.h"
 #include "ttsft/core/error.h"
 #include "ttsft/core/threads.h"
+#include "ttsft/io/atomic_file.h"
 
 namespace ttsft {
 namespace {
@@ -20,7 +23,7 @@ PreparedRow row(const std::string& id, const std::string& key = "k") {
   return {id, key, 1.5, {{"audio", id + ".wav"}, {"text", "\xC3\xA9 " + id}, {"codes", {1, 2}}}};
 }
 
-std::vector<std::string> ids(const std::vector<PreparedRow>& rows) {
+std::vector<std::string> ids(const PreparedRows& rows) {
   std::vector<std::string> found;
   for (const PreparedRow& r : rows) found.push_back(r.id);
   return found;
@@ -136,10 +139,10 @@ TEST_F(Prepared, ASecondRunReusesWhatDidNotChange) {
   prepare();
   {
     PreparedWriter writer(set_, "m");
-    ASSERT_NE(writer.reusable("a", "k"), nullptr);
+    ASSERT_TRUE(writer.reusable("a", "k"));
     EXPECT_EQ(writer.reusable("a", "k")->row, row("a").row);
-    EXPECT_EQ(writer.reusable("b", "changed"), nullptr);
-    EXPECT_EQ(writer.reusable("new", "k"), nullptr);
+    EXPECT_FALSE(writer.reusable("b", "changed"));
+    EXPECT_FALSE(writer.reusable("new", "k"));
     writer.add(row("b", "changed"));
     writer.add(row("new"));
     writer.finish({"new", "b", "a"}, {}, {}, {});
@@ -152,9 +155,9 @@ TEST_F(Prepared, ASecondRunReusesWhatDidNotChange) {
 TEST_F(Prepared, RejectedRowsNeverComeBackFromAnEarlierRun) {
   prepare();
   PreparedWriter writer(set_, "m");
-  EXPECT_NE(writer.reusable("a", "k"), nullptr);
-  EXPECT_EQ(writer.reusable("b", "other key"), nullptr);
-  EXPECT_NE(writer.reusable("c", "k"), nullptr);
+  EXPECT_TRUE(writer.reusable("a", "k"));
+  EXPECT_FALSE(writer.reusable("b", "other key"));
+  EXPECT_TRUE(writer.reusable("c", "k"));
   // b was not prepared again: finishing with its old row would be wrong.
   EXPECT_THROW(writer.finish({"a", "b", "c"}, {}, {}, {}), RunError);
   writer.finish({"a", "b", "c"}, {}, {{"b", "", "too short", "length"}, {"c", "", "x", "y"}}, {});
@@ -172,14 +175,14 @@ TEST_F(Prepared, ResumesAfterAKillWithATornLine) {
   EXPECT_THAT(open_error(), AllOf(HasSubstr("not finished"), HasSubstr("run prep again")));
   {
     PreparedWriter writer(set_, "m");
-    EXPECT_EQ(writer.reusable("a", "old"), nullptr);
-    ASSERT_NE(writer.reusable("a", "k"), nullptr);
+    EXPECT_FALSE(writer.reusable("a", "old"));
+    ASSERT_TRUE(writer.reusable("a", "k"));
     EXPECT_EQ(writer.reusable("a", "k")->row["text"], "newer");
-    EXPECT_EQ(writer.reusable("c", "k"), nullptr);
+    EXPECT_FALSE(writer.reusable("c", "k"));
     writer.add(row("c"));
   }  // killed again: c must not have been glued to the torn line
   PreparedWriter writer(set_, "m");
-  for (const char* id : {"a", "b", "c"}) EXPECT_NE(writer.reusable(id, "k"), nullptr) << id;
+  for (const char* id : {"a", "b", "c"}) EXPECT_TRUE(writer.reusable(id, "k")) << id;
   writer.finish({"a", "b", "c"}, {}, {}, {});
   EXPECT_THAT(ids(PreparedSet::open(set_, "m").train), ElementsAre("a", "b", "c"));
 }
@@ -189,7 +192,7 @@ TEST_F(Prepared, AKillWhileFinishingIsSeenAndLosesNothing) {
   const std::string old_index = text("index.json");
   {
     PreparedWriter writer(set_, "m");
-    for (const char* id : {"a", "c"}) ASSERT_NE(writer.reusable(id, "k"), nullptr);
+    for (const char* id : {"a", "c"}) ASSERT_TRUE(writer.reusable(id, "k"));
     writer.add(row("d"));
     // As if killed after the row files and before the index: a folder in the way stops it there.
     fs::remove(set_ / "index.json");
@@ -200,7 +203,7 @@ TEST_F(Prepared, AKillWhileFinishingIsSeenAndLosesNothing) {
   write("index.json", old_index);
   EXPECT_THAT(open_error(), HasSubstr("run prep again"));
   PreparedWriter writer(set_, "m");
-  for (const char* id : {"a", "c", "d"}) EXPECT_NE(writer.reusable(id, "k"), nullptr) << id;
+  for (const char* id : {"a", "c", "d"}) EXPECT_TRUE(writer.reusable(id, "k")) << id;
 }
 
 TEST_F(Prepared, AnInterruptedRenewalLeavesTheOldSetReadable) {
@@ -241,6 +244,94 @@ TEST_F(Prepared, RowsMayComeFromSeveralThreads) {
   });
   writer.finish(order, {}, {}, {});
   EXPECT_EQ(ids(PreparedSet::open(set_, "m").train), order);
+}
+
+// A set with files beside its rows, as the prep engine finishes it.
+class PreparedWithFiles : public Prepared {
+ protected:
+  void prepare_with_files() const {
+    PreparedWriter writer(set_, "m");
+    writer.add(row("a"));
+    write("speakers.json", "voices");
+    write("clips/a.npy", "codes of a");
+    write("clips/b.npy", "codes of b");
+    ordered_json index;
+    index["set_files"] = describe_set_files(set_, {"speakers.json", "clips", "absent"});
+    writer.finish({"a"}, {}, {}, std::move(index));
+  }
+  void set_time(const std::string& name, int hours) const {
+    fs::last_write_time(set_ / name, fs::file_time_type::clock::now() - std::chrono::hours(hours));
+  }
+};
+
+TEST_F(PreparedWithFiles, ChangesBesideTheRowsAreSeen) {
+  prepare_with_files();
+  EXPECT_EQ(PreparedSet::open(set_, "m").train.size(), 1u);
+  const std::vector<std::pair<std::string, std::string>> edits = {
+      {"speakers.json", "voicez"}, {"clips/b.npy", "codes of c"}, {"clips/b.npy", "short"}};
+  for (const auto& [name, content] : edits) {
+    const std::string before = text(name);
+    write(name, content);
+    set_time(name, 1);
+    EXPECT_THAT(open_error(),
+                AllOf(HasSubstr(name.substr(0, name.find('/'))), HasSubstr("run prep again")))
+        << name << ": " << content;
+    EXPECT_EQ(PreparedSet::look(set_, "m").train.size(), 1u) << "a report still reads the rows";
+    write(name, before);
+  }
+  EXPECT_EQ(PreparedSet::open(set_, "m").train.size(), 1u) << "the edits were the reason";
+  write("clips/new.npy", "");
+  EXPECT_THAT(open_error(), HasSubstr("clips"));
+  fs::remove(set_ / "clips/new.npy");
+  write("clips/.hidden", "");
+  write("notes.txt", "of the user");
+  EXPECT_EQ(PreparedSet::open(set_, "m").train.size(), 1u) << "not of the set";
+  fs::remove_all(set_ / "clips");
+  EXPECT_THAT(open_error(), HasSubstr("clips"));
+}
+
+TEST_F(PreparedWithFiles, ACopyHasOtherTimesAndTheSameContents) {
+  prepare_with_files();
+  set_time("clips/a.npy", 48);
+  EXPECT_EQ(PreparedSet::open(set_, "m").train.size(), 1u);
+}
+
+TEST_F(PreparedWithFiles, VoicesOfAStoppedPrepAreNotTakenForThoseOfTheSet) {
+  prepare_with_files();
+  {
+    PreparedWriter writer(set_, "m");
+    writer.add(row("a", "changed"));
+    write("speakers.json", "new voices");
+  }  // stopped between the voices and the rows
+  EXPECT_THAT(open_error(), AllOf(HasSubstr("speakers.json"), HasSubstr("has not finished")));
+  PreparedWriter writer(set_, "m");
+  EXPECT_TRUE(writer.reusable("a", "changed")) << "nothing is lost";
+}
+
+TEST_F(PreparedWithFiles, AnIndexWithoutThemStillOpens) {
+  prepare();
+  write("speakers.json", "anything");
+  EXPECT_FALSE(PreparedSet::open(set_, "m").index.contains("set_files"));
+}
+
+TEST_F(Prepared, AWriterSweepsWhatKilledOnesLeft) {
+  prepare();
+  const std::string old = ".x.partial-m0123456789ab-7-0";
+  write(old, "half");
+  write("clips/" + old, "half");
+  for (const std::string& name : {old, "clips/" + old}) {
+    fs::last_write_time(set_ / name, fs::file_time_type::clock::now() - std::chrono::hours(25));
+  }
+  const PreparedWriter writer(set_, "m");
+  EXPECT_FALSE(exists(old));
+  EXPECT_FALSE(exists("clips/" + old));
+}
+
+TEST_F(Prepared, ASetThatIsReadHasNoWriter) {
+  prepare();
+  const FolderLock reading(set_, FolderLock::Mode::kShared);
+  EXPECT_THAT(message_of<RunError>([&] { PreparedWriter writer(set_, "m"); }),
+              AllOf(HasSubstr("in use by another ttsft"), HasSubstr(set_.string())));
 }
 
 TEST_F(Prepared, HasOneWriter) {

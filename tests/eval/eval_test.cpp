@@ -77,8 +77,8 @@ TEST_F(Eval, LossIsTheMeanOverTokens) {
   for (const PreparedRow& prepared : set.all()) {
     const auto sample = base.stage->read(prepared);
     const Sample* pointer = sample.get();
-    const auto batch = base.stage->collate(std::span(&pointer, 1));
-    for (const LossTerm& term : base.stage->loss(*batch, {})) nll[term.name].push_back(term.nll);
+    const auto batch = base.stage->collate(std::span(&pointer, 1), {});
+    for (const LossTerm& term : base.stage->loss(*batch, {})) nll[term.name].push_back(term.value);
   }
   const torch::Tensor main = torch::cat(nll.at("main")), sub = torch::cat(nll.at("sub"));
   const auto mean = [](const torch::Tensor& values) { return values.mean().item<double>(); };
@@ -98,6 +98,31 @@ TEST_F(Eval, LossIsTheMeanOverTokens) {
   double hits = 0;
   for (const Json& value : codebooks.at("accuracy")) hits += value.get<double>() / 2;
   EXPECT_NEAR(row.at("accuracy").at("sub").get<double>(), hits, 1e-12);
+}
+
+TEST_F(Eval, DrawsHangOnTheUtteranceOrAreReplayed) {
+  const double plain = run().at("checkpoints").at(0).at("loss_terms").at("main");
+  adapter.faults->noise = 1;
+  const Json all = run().at("checkpoints").at(0);
+  config.train.batch_utterances = 1;
+  config.train.batch_tokens.reset();
+  config.eval.split = "validation";
+  const Json held = run().at("checkpoints").at(0);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_NEAR(held.at("utterances").at(i).at("loss").get<double>(),
+                all.at("utterances").at(i).at("loss").get<double>(), 1e-6);
+  }
+  config.eval.split = "all";
+  config.eval.replay = folder / "draws.safetensors";
+  std::vector<std::pair<std::string, torch::Tensor>> draws;
+  for (int i = 0; i < 6; ++i)
+    draws.emplace_back("clip" + std::to_string(i) + ".noise", torch::tensor({3.f}));
+  save_tensors(config.eval.replay, draws);
+  EXPECT_NEAR(run().at("checkpoints").at(0).at("loss_terms").at("main").get<double>(), plain + 3,
+              1e-5);
+  draws.pop_back();
+  save_tensors(config.eval.replay, draws);
+  EXPECT_THAT(message_of<DataError>([&] { run(); }), HasSubstr("clip5.noise"));
 }
 
 TEST_F(Eval, BatchingChangesNothing) {

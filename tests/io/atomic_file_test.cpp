@@ -6,9 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <functional>
 
 #include "support/temporary_folder.h"
 #include "ttsft/core/error.h"
+#include "ttsft/core/process.h"
 
 namespace ttsft {
 namespace {
@@ -99,20 +102,6 @@ TEST(AtomicFolder, RefusesToReplaceAFile) {
   EXPECT_EQ(read_text(folder / "step"), "a file");
 }
 
-TEST(AtomicFolder, RemovesWhatAKilledProcessLeft) {
-  const TemporaryFolder folder;
-  const pid_t child = ::fork();
-  if (child == 0) ::_exit(0);
-  ::waitpid(child, nullptr, 0);  // the process is gone
-  const std::string left = ".step.partial-" + std::to_string(child) + "-0";
-  const std::string in_use = ".step.partial-" + std::to_string(::getppid()) + "-0";
-  folder.write(left + "/big", "x");
-  folder.write(in_use + "/big", "x");
-  AtomicFolder next(folder / "step");
-  EXPECT_FALSE(fs::exists(folder / left));
-  EXPECT_TRUE(fs::exists(folder / in_use));
-}
-
 TEST(ReadText, NamesWhatCannotBeRead) {
   const TemporaryFolder folder;
   EXPECT_THAT(message_of<DataError>([&] { read_text(folder / "absent"); }), HasSubstr("absent"));
@@ -142,15 +131,96 @@ TEST(LinkOrCopy, ReplacesTheTargetAndMindsItself) {
   EXPECT_THROW(link_or_copy(folder / "absent", to), RunError);
 }
 
-TEST(FolderLock, HasOneOwner) {
+// Where fsync would be counted with strace.
+int64_t waits_of(const std::function<void()>& work) {
+  const int64_t before = disk_waits();
+  work();
+  return disk_waits() - before;
+}
+
+TEST(AtomicFile, SmallFilesUnderAnIndexWaitForTheDiskOnce) {
   const TemporaryFolder folder;
-  {
-    const FolderLock lock(folder / "run");
-    EXPECT_THAT(message_of<RunError>([&] { FolderLock second(folder / "run"); }),
-                HasSubstr("in use"));
-  }
-  const FolderLock again(folder / "run");
-  EXPECT_TRUE(fs::exists(folder / "run"));
+  const auto write = [&](Durability durability) {
+    for (int i = 0; i < 50; ++i) {
+      AtomicFile file(folder / ("clips/" + std::to_string(i)), durability);
+      file.stream() << i;
+      file.commit();
+    }
+  };
+  EXPECT_EQ(waits_of([&] { write(Durability::kDisk); }), 100) << "file and folder";
+  EXPECT_EQ(waits_of([&] { write(Durability::kRename); }), 0);
+  EXPECT_EQ(waits_of([&] { flush_file_system(folder.path()); }), 1);
+  EXPECT_EQ(read_text(folder / "clips/49"), "49");
+  EXPECT_EQ(names(folder / "clips").size(), 50u) << "nothing unfinished is left";
+  EXPECT_THAT(message_of<RunError>([&] { flush_file_system(folder / "absent"); }),
+              HasSubstr("absent"));
+}
+
+std::string mark(pid_t process, int number = 0) {
+  const std::string own = process_identity();
+  return ".partial-" + own.substr(0, own.rfind('-') + 1) + std::to_string(process) + "-" +
+         std::to_string(number);
+}
+
+pid_t ended_process() {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(0);
+  ::waitpid(child, nullptr, 0);
+  return child;
+}
+
+TEST(RemoveUnfinished, TakesWhatKilledProcessesLeft) {
+  const TemporaryFolder folder;
+  const std::string gone = mark(ended_process());
+  folder.write(".a.safetensors" + gone, "half");
+  folder.write(".step-1" + gone + "/big", "half");
+  folder.write(".b" + mark(::getppid()), "another is writing this");
+  folder.write(".hidden", "no leftover");
+  folder.write("b.partial-list", "no leftover");
+  folder.write("deeper/.c" + gone, "not directly here");
+  remove_unfinished(folder.path());
+  EXPECT_EQ(names(folder.path()), (std::vector<std::string>{".b" + mark(::getppid()), ".hidden",
+                                                            "b.partial-list", "deeper"}));
+  EXPECT_EQ(names(folder / "deeper").size(), 1u);
+  remove_unfinished(folder / "absent");
+}
+
+// A container on the same volume: its process ids mean nothing here, so only age decides.
+TEST(RemoveUnfinished, LeavesTheWorkOfOtherMachinesForADay) {
+  const TemporaryFolder folder;
+  const std::string fresh = ".a.partial-m0123456789ab-7-0", old = ".b.partial-m0123456789ab-7-1";
+  folder.write(fresh, "x");
+  const fs::path file = folder.write(old, "x");
+  fs::last_write_time(file, fs::file_time_type::clock::now() - std::chrono::hours(25));
+  remove_unfinished(folder.path());
+  EXPECT_EQ(names(folder.path()), std::vector<std::string>{fresh});
+}
+
+TEST(AtomicFolder, RemovesWhatAKilledProcessLeftOfIt) {
+  const TemporaryFolder folder;
+  const pid_t process = ended_process();
+  folder.write(".step" + mark(process) + "/big", "x");
+  folder.write(".step" + mark(::getppid()) + "/big", "x");
+  folder.write(".other" + mark(process) + "/big", "x");
+  AtomicFolder next(folder / "step");
+  EXPECT_FALSE(fs::exists(folder / (".step" + mark(process))));
+  EXPECT_TRUE(fs::exists(folder / (".step" + mark(::getppid()))));
+  EXPECT_TRUE(fs::exists(folder / (".other" + mark(process)))) << "only its own";
+}
+
+TEST(RemoveFolder, IsGoneAtOnce) {
+  const TemporaryFolder folder;
+  folder.write("step/deep/file", "x");
+  EXPECT_FALSE(remove_folder(folder / "step/"));
+  EXPECT_TRUE(names(folder.path()).empty());
+  EXPECT_FALSE(remove_folder(folder / "step")) << "no folder, no error";
+}
+
+TEST(OneFileSystem, LooksAtWhatExists) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(nearest_existing(folder / "a/b/c"), folder.path());
+  EXPECT_TRUE(one_file_system(folder.path(), folder / "not/yet/made"));
+  EXPECT_FALSE(one_file_system(folder.path(), "/proc"));
 }
 
 }  // namespace

@@ -87,6 +87,28 @@ TEST(TorchWriter, LaysFilesOutAsPyTorchDoes) {
   EXPECT_EQ(read->at("a").bytes.data(), read->at("tied").bytes.data());
 }
 
+TEST(TorchWriter, AsksForValuesOneTensorAfterTheOther) {
+  const TemporaryFolder folder;
+  const std::string bytes = "12345678";
+  TensorView there = view(DType::kF32, {2}, bytes), awaited{"w", DType::kI16, {2, 2}, {}};
+  std::vector<std::string> asked;
+  const auto fill = [&](const TensorView& tensor, std::span<std::byte> values) {
+    asked.push_back(tensor.name);
+    EXPECT_EQ(values.size(), 8u);
+    values[0] = std::byte{7};
+  };
+  const TorchValue root{
+      TorchValue::Dict{{"there", {there}}, {"one", {awaited}}, {"two", {awaited}}}};
+  write_torch_file(folder / "m.pt", root, fill);
+  EXPECT_THAT(asked, ElementsAre("w", "w"));
+  const auto read = TorchFile::open(folder / "m.pt");
+  EXPECT_EQ(std::to_integer<int>(read->at("two").bytes[0]), 7);
+  EXPECT_EQ(std::to_integer<int>(read->at("two").bytes[1]), 0);
+  EXPECT_EQ(read->at("two").shape, (Shape{2, 2}));
+  EXPECT_TRUE(std::equal(there.bytes.begin(), there.bytes.end(), read->at("there").bytes.begin()));
+  EXPECT_THROW(write_torch_file(folder / "n.pt", root), RunError);  // nobody to ask
+}
+
 TEST(TorchWriter, RefusesWhatCannotBeWritten) {
   const TemporaryFolder folder;
   const fs::path file = folder / "x.pt";

@@ -41,7 +41,7 @@ struct LoadStage : ::testing::Test {
   }
   static torch::Tensor logits(Stage& stage) {
     torch::NoGradGuard no_grad;
-    return stage.train_probe(*stage.random_sample(3)).logits;
+    return dynamic_cast<LanguageStage&>(stage).train_probe(*stage.random_sample(3)).logits;
   }
   torch::Tensor fresh(const CheckpointRef& checkpoint, double scale) {
     return logits(*load_stage(make_context(config), adapter, checkpoint, scale).stage);
@@ -92,6 +92,23 @@ TEST_F(LoadStage, FoldersOfOtherModels) {
               HasSubstr("not a checkpoint of Toy"));
   config.checkpoint = folder / "empty";
   EXPECT_THAT(message_of<DataError>([&] { fresh(one, 1.0); }), HasSubstr("checkpoint: "));
+}
+
+TEST(RequireAcceptedLicense, NamesTheLineToWrite) {
+  RunConfig config;
+  config.file = "run.yaml";
+  ModelInfo info;
+  info.title = "Toy";
+  info.license = {"Toy Research License", false, ""};
+  require_accepted_license(config, info);  // nothing to accept
+  info.license.accept = "toy-research";
+  const std::string error = message_of<UsageError>([&] { require_accepted_license(config, info); });
+  EXPECT_THAT(error, HasSubstr("write `accept_license: toy-research` into the run file"));
+  config.accept_license = "another";
+  EXPECT_THAT(message_of<UsageError>([&] { require_accepted_license(config, info); }),
+              HasSubstr("Toy Research License (accept_license: another)"));
+  config.accept_license = "toy-research";
+  require_accepted_license(config, info);
 }
 
 }  // namespace

@@ -34,10 +34,10 @@ TEST_F(ThreeUtterances, MeanIsOverTokens) {
   const LossTotals totals = sums.totals();
   const TermTotals& lm = totals.terms.at("lm");
   EXPECT_EQ(lm.tokens, 7);
-  EXPECT_DOUBLE_EQ(lm.nll, 15.0);
+  EXPECT_DOUBLE_EQ(lm.sum, 15.0);
   EXPECT_DOUBLE_EQ(lm.mean(), 15.0 / 7);
   EXPECT_EQ(lm.correct, 2);
-  EXPECT_TRUE(lm.nll_per_codebook.empty());
+  EXPECT_TRUE(lm.sum_per_codebook.empty());
   EXPECT_EQ(lm.tokens_per_codebook, 0);
 }
 
@@ -46,8 +46,8 @@ TEST_F(ThreeUtterances, CodebooksAreKeptApart) {
   const TermTotals& sub = totals.terms.at("sub");
   EXPECT_EQ(sub.tokens, 6);
   EXPECT_EQ(sub.tokens_per_codebook, 3);
-  EXPECT_DOUBLE_EQ(sub.nll, 27.0);
-  EXPECT_EQ(sub.nll_per_codebook, (std::vector<double>{15.0, 12.0}));
+  EXPECT_DOUBLE_EQ(sub.sum, 27.0);
+  EXPECT_EQ(sub.sum_per_codebook, (std::vector<double>{15.0, 12.0}));
   EXPECT_EQ(sub.correct_per_codebook, (std::vector<int64_t>{2, 2}));
   EXPECT_EQ(sub.correct, 4);
 }
@@ -90,7 +90,18 @@ TEST(LossSums, AccuracyIsOptional) {
   LossSums sums;
   sums.add(batch_of({"a"}), {term("x", 2.0, torch::tensor({{1.f, 2.f}}), {0})});
   EXPECT_TRUE(sums.totals().terms.at("x").correct_per_codebook.empty());
+  EXPECT_FALSE(sums.totals().terms.at("x").correct.has_value());
   EXPECT_DOUBLE_EQ(sums.totals().loss(), 3.0);
+}
+
+TEST(LossSums, SharesAreTheDenominator) {
+  LossSums sums;
+  LossTerm masked = term("flow", 1.0, torch::tensor({6.f, 0.f, 4.f}), {0, 0, 1});
+  masked.share = torch::tensor({2.f, 0.f, 3.f});
+  sums.add(batch_of({"a", "b"}), {masked});
+  EXPECT_DOUBLE_EQ(sums.totals().terms.at("flow").tokens, 5.0);
+  EXPECT_DOUBLE_EQ(sums.totals().loss(), 2.0);
+  EXPECT_DOUBLE_EQ(sums.utterances().at("a").loss(), 3.0);
 }
 
 TEST(LossSums, NothingAddedIsNothing) {

@@ -54,10 +54,8 @@ TEST_F(MergeAdapter, AddsTheScaledProduct) {
   EXPECT_TRUE(name.ends_with("q_proj.weight")) << name;
   const torch::Tensor want =
       before->module().named_parameters()[name] + 0.5 * 6.0 / 2.0 * torch::mm(b, a);
-  EXPECT_TRUE(torch::allclose(weights.begin()->second, want, 1e-5, 1e-6));
-  EXPECT_TRUE(torch::equal(after->module().named_parameters()[name], weights.begin()->second));
-  for (const auto& item : before->module().named_parameters()) {
-    if (item.key() == name) continue;
+  EXPECT_TRUE(torch::allclose(weights.begin()->second(), want, 1e-5, 1e-6));
+  for (const auto& item : before->module().named_parameters()) {  // the module's own stay
     EXPECT_TRUE(torch::equal(after->module().named_parameters()[item.key()], item.value()))
         << item.key();
   }
@@ -74,6 +72,27 @@ TEST_F(MergeAdapter, NamesWhatChanged) {
   for (const AdapterSite& site : adapter_sites(after->module())) {
     EXPECT_FALSE(site.linear->lora().has_value()) << site.path << " has an adapter beside it";
   }
+}
+
+TEST_F(MergeAdapter, MergesHalfPrecisionInFloat32) {
+  config.precision = "bf16";
+  const auto stage = make();
+  const auto weights = merged_weights(stage->module(), lora, 0.5, torch::kCPU);
+  const torch::Tensor base_weight =
+      stage->module().named_parameters()["layer.q_proj.weight"].to(torch::kFloat32);
+  const torch::Tensor value = weights.at("layer.q_proj.weight")();
+  EXPECT_EQ(value.scalar_type(), torch::kFloat32);
+  EXPECT_TRUE(torch::allclose(value, base_weight + 1.5 * torch::mm(b, a), 1e-6, 1e-7));
+}
+
+TEST_F(MergeAdapter, MastersTakeTheParametersPlace) {
+  const auto stage = make();
+  const torch::Tensor master = torch::ones({8, 8});
+  const auto weights = full_weights(stage->module(), {{"layer.q_proj.weight", master}});
+  EXPECT_EQ(weights.size(), stage->module().named_parameters().size());
+  EXPECT_TRUE(torch::equal(weights.at("layer.q_proj.weight")(), master));
+  EXPECT_TRUE(
+      torch::equal(weights.at("head.weight")(), stage->module().named_parameters()["head.weight"]));
 }
 
 TEST_F(MergeAdapter, ACompleteCheckpointStaysAsItIs) {

@@ -10,6 +10,7 @@
 
 #include "tests/support/random_weights.h"
 #include "tests/support/tensor_test.h"
+#include "ttsft/nn/noise.h"
 
 namespace ttsft {
 namespace {
@@ -90,21 +91,25 @@ struct NaiveSearch {
   int64_t steps_taken = 0;
 };
 
+torch::Tensor draws(const std::vector<uint64_t>& seeds, int64_t step, int64_t count) {
+  const torch::Tensor steps = torch::full({std::ssize(seeds)}, step, torch::kInt64);
+  return NoiseSource(seed_words(seeds, torch::kCPU), steps).uniform("beams", {count});
+}
+
 // Runs the search as a model would, with the words of every row kept outside.
 struct Search {
   Search(const Language& language, int64_t texts, const BeamOptions& options, int64_t steps,
          std::vector<uint64_t> seeds = {})
-      : search(options, texts, steps, torch::kCPU) {
+      : search(options, texts, torch::kCPU) {
     seeds.resize(static_cast<size_t>(texts), 1);
-    std::vector<torch::Generator> generators;
-    for (const uint64_t seed : seeds) generators.push_back(make_generator(torch::kCPU, seed));
     std::vector<Words> rows(static_cast<size_t>(texts * options.beams));
     for (int64_t step = 0; step < steps; ++step) {
       if (search.finished().all().item<bool>()) break;
       std::vector<torch::Tensor> scores;
       for (size_t row = 0; row < rows.size(); ++row)
         scores.push_back(language(static_cast<int64_t>(row) / options.beams, rows[row]));
-      const BeamSearch::Step next = search.advance(torch::stack(scores), generators);
+      const BeamSearch::Step next =
+          search.advance(torch::stack(scores), draws(seeds, step, options.beams * kVocabulary));
       std::vector<Words> moved;
       for (size_t row = 0; row < rows.size(); ++row) {
         const auto at = static_cast<int64_t>(row);
@@ -180,12 +185,11 @@ TEST(BeamSearch, DrawsFollowTheProbabilities) {
   // One beam, one step: two draws without replacement, the better one goes on. With p = (0.5, 0.3,
   // 0.2) token 0 is drawn first or second unless 1 and 2 are: 0.3 * 0.2 / 0.7 + 0.2 * 0.3 / 0.8.
   const torch::Tensor scores = torch::tensor({{0.5f, 0.3f, 0.2f}}).log();
-  std::vector<torch::Generator> generators = {make_generator(torch::kCPU, 7)};
   constexpr int kDraws = 4000;
   int first = 0;
   for (int i = 0; i < kDraws; ++i) {
-    BeamSearch search({1, 3, 0.0, true}, 1, 1, torch::kCPU);
-    first += search.advance(scores, generators).tokens[0].item<int64_t>() == 0;
+    BeamSearch search({1, 3, 0.0, true}, 1, torch::kCPU);
+    first += search.advance(scores, draws({7}, i, 3)).tokens[0].item<int64_t>() == 0;
   }
   const double expected = 1 - (0.3 * 0.2 / 0.7 + 0.2 * 0.3 / 0.8);
   EXPECT_NEAR(static_cast<double>(first) / kDraws, expected, 0.03);
@@ -194,21 +198,51 @@ TEST(BeamSearch, DrawsFollowTheProbabilities) {
 TEST(BeamSearch, EndTokenFirstOfAllGivesAnEmptyText) {
   torch::Tensor scores = torch::full({2, kVocabulary}, -20.0f);
   scores.select(1, kEnd).fill_(-1e-3);
-  BeamSearch search({2, kEnd, 0.0, false}, 1, 4, torch::kCPU);
-  std::vector<torch::Generator> none;
-  search.advance(scores, none);
+  BeamSearch search({2, kEnd, 0.0, false}, 1, torch::kCPU);
+  search.advance(scores);
   EXPECT_EQ(search.best()[0].numel(), 0);
   EXPECT_FALSE(search.finished()[0].item<bool>()) << "one hypothesis of two";
 }
 
+// Texts that come in later and leave earlier find what they would alone.
+TEST(BeamSearch, TextsComeAndGo) {
+  const BeamOptions options{3, kEnd, 1.0, false};
+  const Language language = toy_language(2);
+  constexpr int64_t kSteps = 6;
+  const auto advance = [&](BeamSearch& search, std::vector<Words>& rows,
+                           const std::vector<int64_t>& texts) {
+    std::vector<torch::Tensor> scores;
+    for (size_t row = 0; row < rows.size(); ++row)
+      scores.push_back(language(texts[row / 3], rows[row]));
+    const BeamSearch::Step next = search.advance(torch::stack(scores));
+    std::vector<Words> moved;
+    for (size_t row = 0; row < rows.size(); ++row) {
+      const auto at = static_cast<int64_t>(row);
+      moved.push_back(rows[static_cast<size_t>(next.rows[at].item<int64_t>())]);
+      moved.back().push_back(next.tokens[at].item<int64_t>());
+    }
+    rows = moved;
+  };
+  std::vector<Words> rows(6);
+  BeamSearch search(options, 2, torch::kCPU);
+  for (int i = 0; i < 2; ++i) advance(search, rows, {0, 1});
+  search.keep(torch::tensor({int64_t{1}}), 2);  // text 0 leaves
+  rows.erase(rows.begin(), rows.begin() + 3);
+  search.join(BeamSearch(options, 1, torch::kCPU));  // text 2 comes
+  rows.resize(6);
+  for (int i = 2; i < kSteps; ++i) advance(search, rows, {1, 2});
+  for (const auto& [place, text, steps] : {std::tuple{0, 1, kSteps}, std::tuple{1, 2, kSteps - 2}}) {
+    const NaiveSearch naive(language, text, options, steps);
+    const torch::Tensor found = search.best()[static_cast<size_t>(place)];
+    EXPECT_EQ(Words(found.data_ptr<int64_t>(), found.data_ptr<int64_t>() + found.numel()),
+              naive.closed[0].words)
+        << "text " << text;
+  }
+}
+
 TEST(BeamSearch, WrongUse) {
-  EXPECT_THROW(BeamSearch({0, kEnd, 0.0, false}, 1, 1, torch::kCPU), std::logic_error);
-  EXPECT_THROW(BeamSearch({1, kEnd, 0.0, false}, 1, 0, torch::kCPU), std::logic_error);
-  BeamSearch search({1, kEnd, 0.0, false}, 1, 1, torch::kCPU);
-  std::vector<torch::Generator> none;
-  const torch::Tensor scores = torch::zeros({1, kVocabulary});
-  search.advance(scores, none);
-  EXPECT_THROW(search.advance(scores, none), std::logic_error);
+  EXPECT_THROW(BeamSearch({0, kEnd, 0.0, false}, 1, torch::kCPU), std::logic_error);
+  EXPECT_THROW(BeamSearch({1, kEnd, 0.0, false}, 0, torch::kCPU), std::logic_error);
 }
 
 }  // namespace

@@ -65,13 +65,81 @@ TEST(Checkpoint, AGraphThatIsThrownAwayFreesThePiece) {
   EXPECT_EQ(held.use_count(), 1);
 }
 
+TEST(Checkpoint, DropoutDrawsTheSameMaskAgain) {
+  const torch::Tensor w = random({64}, 1).requires_grad_(true), x = random({64}, 2);
+  const auto piece = [&](const torch::Tensor& in) { return torch::dropout(in * w, 0.5, true); };
+  torch::manual_seed(3);
+  const torch::Tensor y = checkpoint(piece, x);
+  const torch::Tensor after = torch::rand({4});  // the graph runs among other draws
+  y.sum().backward();
+  const torch::Tensor later = torch::rand({4});
+  const torch::Tensor recomputed = w.grad().clone();
+  w.mutable_grad() = torch::Tensor();
+  torch::manual_seed(3);
+  piece(x).sum().backward();
+  ASSERT_GT((recomputed == 0).sum().item<int64_t>(), 10);
+  expect_equal(recomputed, w.grad());
+  // The stream goes on as if nothing had been run twice.
+  expect_equal(torch::rand({4}), after);
+  expect_equal(torch::rand({4}), later);
+}
+
+TEST(Checkpoint, InsideAnotherOneIsRunTwiceAndNotThreeTimes) {
+  int runs = 0;
+  const torch::Tensor w = random({3}, 1).requires_grad_(true), x = random({3}, 2);
+  const auto inner = [&](const torch::Tensor& in) {
+    ++runs;
+    return in * w;
+  };
+  checkpoint([&](const torch::Tensor& in) { return checkpoint(inner, in); }, x).sum().backward();
+  EXPECT_EQ(runs, 2);
+  expect_equal(w.grad(), x);
+}
+
+TEST(Checkpoint, RowsAreRunInChunks) {
+  std::vector<std::pair<int64_t, int64_t>> chunks;
+  const torch::Tensor w = random({3}, 1).requires_grad_(true);
+  const torch::Tensor x = random({5, 3}, 2).requires_grad_(true), scale = random({5, 1}, 3);
+  const torch::Tensor y = checkpoint_rows(
+      [&](const torch::Tensor& rows, int64_t first, int64_t n) {
+        chunks.emplace_back(first, n);
+        return rows * w * scale.narrow(0, first, n);
+      },
+      x, 2);
+  expect_equal(y, x * w * scale);
+  EXPECT_EQ(chunks, (std::vector<std::pair<int64_t, int64_t>>{{0, 2}, {2, 2}, {4, 1}}));
+  y.sum().backward();
+  EXPECT_EQ(chunks.size(), 6u);
+  test::expect_close(x.grad(), w * scale, 1e-6);
+  test::expect_close(w.grad(), (x * scale).sum(0), 1e-6);
+  // No row at all is one empty chunk, so that shapes stay what they are.
+  const auto keep = [](const torch::Tensor& rows, int64_t, int64_t) { return rows; };
+  EXPECT_EQ(checkpoint_rows(keep, torch::zeros({0, 3}), 2).sizes(), torch::IntArrayRef({0, 3}));
+}
+
 StackOptions options_of() {
   StackOptions options;
   options.block = {.hidden = 12, .intermediate = 20, .heads = 4, .kv_heads = 2, .head_dim = 6};
-  options.block.qk_norm = true;
+  options.block.qk_norm = QkNorm::kPerHead;
   options.block.window = 4;
   options.layers = 3;
   return options;
+}
+
+TEST(ActivationCheckpointing, IsSwitchedForEveryStackBelowAModule) {
+  struct Model : torch::nn::Module {
+    Model() {
+      first = register_module("first", DecoderStack(options_of()));
+      second = register_module("second", DecoderStack(options_of()));
+    }
+    DecoderStack first{nullptr}, second{nullptr};
+  } model;
+  EXPECT_EQ(set_activation_checkpointing(model, true), 2);
+  for (DecoderStack stack : {model.first, model.second}) {
+    test::randomize(*stack);
+    const torch::Tensor y = stack->forward(random({1, 3, 12}, 1).requires_grad_(true));
+    EXPECT_NE(y.grad_fn()->name().find("Checkpoint"), std::string::npos) << y.grad_fn()->name();
+  }
 }
 
 // Overwrites the stack that an earlier call used, as the next call of a program does.

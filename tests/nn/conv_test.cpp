@@ -77,6 +77,34 @@ TEST(CausalConv1d, RowsOfUnequalLengthEqualTheRowsAlone) {
   }
 }
 
+TEST(CausalConv1d, PiecesEqualTheWhole) {
+  const ConvOptions first{.in = 3, .out = 4, .kernel = 7, .dilation = 3};
+  const ConvOptions up{.in = 4, .out = 2, .kernel = 8, .stride = 4};
+  const ConvOptions apart{.in = 2, .out = 2, .kernel = 3, .stride = 3};
+  CausalConv1d conv = filled(CausalConv1d(first)),
+               last = filled(CausalConv1d(ConvOptions{.in = 2, .out = 1}));
+  CausalConvTranspose1d wide = filled(CausalConvTranspose1d(up));
+  CausalConvTranspose1d narrow = filled(CausalConvTranspose1d(apart));
+  const auto run = [&](const torch::Tensor& x, ConvStream* stream) {
+    if (stream) stream->next_piece();
+    return last(narrow(wide(conv(x, stream), stream), stream), stream);
+  };
+  const torch::Tensor x = torch::randn({2, 3, 24});
+  const torch::Tensor whole = run(x, nullptr);
+  ConvStream stream;
+  for (int round = 0; round < 2; ++round) {
+    std::vector<torch::Tensor> pieces;
+    for (const auto& [from, count] : {std::pair{0, 1}, {1, 2}, {3, 14}, {17, 7}})
+      pieces.push_back(run(x.narrow(2, from, count), &stream));
+    expect_close(torch::cat(pieces, 2), whole, 1e-5, "round " + std::to_string(round));
+    stream.forget();
+  }
+  ConvStream fresh;
+  CausalConv1d strided =
+      filled(CausalConv1d(ConvOptions{.in = 3, .out = 3, .kernel = 4, .stride = 2}));
+  EXPECT_THROW(strided(x, &fresh), std::logic_error);
+}
+
 TEST(CausalConv1d, WrongUse) {
   EXPECT_THROW(CausalConv1d(ConvOptions{.in = 1, .out = 1, .kernel = 2, .stride = 3}),
                std::logic_error);
@@ -95,22 +123,6 @@ TEST(CausalConvTranspose1d, CutsTheLastSamplesAndIsCausal) {
     EXPECT_EQ(full.size(2), 12 + kernel - 2);
     expect_close(up(x), full.narrow(2, 0, 12), 1e-6);
     expect_close(up(x.narrow(2, 0, 4)), up(x).narrow(2, 0, 8), 1e-6, "causal");
-  }
-}
-
-TEST(SnakeBeta, Formula) {
-  SnakeBeta snake(2);
-  snake->alpha.copy_(torch::tensor({0.3f, -1.2f}));
-  snake->beta.copy_(torch::tensor({-0.7f, 0.4f}));
-  const torch::Tensor x = torch::tensor({{{0.0f, 0.5f, -2.0f}, {1.0f, 3.0f, -0.1f}}});
-  const torch::Tensor y = snake(x);
-  const double alpha[] = {0.3, -1.2}, beta[] = {-0.7, 0.4};
-  for (int64_t c = 0; c < 2; ++c) {
-    for (int64_t t = 0; t < 3; ++t) {
-      const double v = x[0][c][t].item<float>();
-      const double s = std::sin(std::exp(alpha[c]) * v);
-      EXPECT_NEAR(y[0][c][t].item<float>(), v + s * s / (std::exp(beta[c]) + 1e-9), 1e-6);
-    }
   }
 }
 

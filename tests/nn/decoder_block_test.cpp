@@ -104,7 +104,7 @@ class NaiveStack {
     for (int64_t h = 0; h < o_.heads; ++h) {
       const int64_t shared = h / (o_.heads / o_.kv_heads);
       torch::Tensor query = q.narrow(1, h * d, d), key = k.narrow(1, shared * d, d);
-      if (o_.qk_norm) {
+      if (o_.qk_norm != QkNorm::kNone) {
         query = rms(query, w("self_attn.q_norm.weight"));
         key = rms(key, w("self_attn.k_norm.weight"));
       }
@@ -135,7 +135,7 @@ class NaiveStack {
 StackOptions qwen3() {
   StackOptions options;
   options.block = {.hidden = 12, .intermediate = 20, .heads = 4, .kv_heads = 2, .head_dim = 6};
-  options.block.qk_norm = true;
+  options.block.qk_norm = QkNorm::kPerHead;
   options.layers = 2;
   options.rope_theta = kTheta;
   return options;
@@ -143,7 +143,7 @@ StackOptions qwen3() {
 
 StackOptions qwen2() {
   StackOptions options = qwen3();
-  options.block.qk_norm = false;
+  options.block.qk_norm = QkNorm::kNone;
   options.block.qkv_bias = true;
   options.block.kv_heads = 1;
   return options;
@@ -151,7 +151,7 @@ StackOptions qwen2() {
 
 StackOptions codec() {
   StackOptions options = qwen3();
-  options.block.qk_norm = false;
+  options.block.qk_norm = QkNorm::kNone;
   options.block.kv_heads = 4;
   options.block.norm = NormKind::kLayer;
   options.block.norm_eps = 1e-3;

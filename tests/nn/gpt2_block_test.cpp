@@ -119,17 +119,16 @@ TEST(Gpt2Stack, BeamsMayChangePlaces) {
   const torch::Tensor prompt = random({1, 4, kWidth}, 1), steps = random({3, 2, kWidth}, 2);
   KvCache cache = stack->make_cache(1, 8, torch::kFloat32);
   stack->forward(prompt, {}, &cache);
-  cache.reorder(torch::tensor({0, 0, 0}));
+  cache.keep({0, 0, 0});
   stack->forward(steps.narrow(1, 0, 1), {}, &cache);
   const torch::Tensor rows = torch::tensor({2, 0, 2});
-  cache.reorder(rows, /*first=*/4);
+  cache.permute(rows, /*shared=*/4);
   const torch::Tensor got = stack->forward(steps.narrow(1, 1, 1), {}, &cache);
   const torch::Tensor alone =
       stack(torch::cat({prompt.expand({3, -1, -1}), steps.narrow(1, 0, 1).index_select(0, rows),
                         steps.narrow(1, 1, 1)},
                        1));
   expect_close(got, alone.narrow(1, 5, 1), 1e-4);
-  EXPECT_THROW(cache.reorder(torch::tensor({0, 1}), 2), std::logic_error);
 }
 
 TEST(Gpt2Stack, MaskHidesLeftPadding) {
@@ -166,12 +165,15 @@ TEST(Gpt2Stack, AdaptersSitOnTransposedWeights) {
   expect_close(stack(x), with, 1e-4);
 }
 
-TEST(Gpt2Stack, RecomputedBlocksGiveTheSameGradients) {
+TEST(Gpt2Stack, RecomputedBlocksGiveTheSameGradientsUnderDropout) {
   const torch::Tensor x = random({2, 5, kWidth}, 1);
-  Gpt2Stack kept = make_stack(), recomputed = make_stack();
+  Gpt2Options options = tiny();
+  options.embedding_dropout = options.attention_dropout = options.residual_dropout = 0.3;
+  Gpt2Stack kept = make_stack(options), recomputed = make_stack(options);
   recomputed->set_activation_checkpointing(true);
   for (Gpt2Stack stack : {kept, recomputed}) {
     stack->train();
+    torch::manual_seed(7);
     stack->ln_f(stack(x)).pow(2).sum().backward();
   }
   const auto wanted = kept->named_parameters();
@@ -204,12 +206,6 @@ TEST(Gpt2Stack, WrongUse) {
   Gpt2Options options = tiny();
   options.heads = 5;
   EXPECT_THROW(Gpt2Stack{options}, std::logic_error);
-  options = tiny();
-  options.attention_dropout = 0.1;
-  Gpt2Stack stack = make_stack(options);
-  stack->set_activation_checkpointing(true);
-  stack->train();
-  EXPECT_THROW(stack(random({1, 2, kWidth}, 1)), std::logic_error);
 }
 
 }  // namespace

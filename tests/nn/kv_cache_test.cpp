@@ -17,12 +17,14 @@ using test::expect_equal;
 using test::random;
 using ::testing::HasSubstr;
 
-TEST(KvCache, HoldsWhatWasAppended) {
+TEST(KvCache, HoldsWhatWasWritten) {
   KvCache cache(2, 1, 3, 5, 4, torch::kFloat32);
   EXPECT_EQ(cache.capacity(), 5);
   const torch::Tensor k = random({1, 3, 3, 4}, 1), v = random({1, 3, 3, 4}, 2);
+  const KvCache::Step first = cache.open(3);
+  EXPECT_TRUE(first.causal);
   for (int64_t layer = 0; layer < 2; ++layer) {  // both layers write to the same positions
-    const auto [keys, values] = cache.append(layer, k * (layer + 1), v * (layer + 1));
+    const auto [keys, values] = cache.write(first, layer, k * (layer + 1), v * (layer + 1));
     expect_equal(keys, k * (layer + 1));
     expect_equal(values, v * (layer + 1));
     EXPECT_EQ(cache.length(), 0);
@@ -30,44 +32,45 @@ TEST(KvCache, HoldsWhatWasAppended) {
   cache.advance(3);
   EXPECT_EQ(cache.length(), 3);
   const torch::Tensor k2 = random({1, 3, 2, 4}, 3), v2 = random({1, 3, 2, 4}, 4);
-  const auto [keys, values] = cache.append(1, k2, v2);
+  const auto [keys, values] = cache.write(cache.open(2), 1, k2, v2);
   expect_equal(keys, torch::cat({k * 2, k2}, 2));
   expect_equal(values, torch::cat({v * 2, v2}, 2));
 }
 
 TEST(KvCache, ReusesItsBuffers) {
   KvCache cache(1, 2, 1, 4, 2, torch::kFloat32);
-  const torch::Tensor k = random({2, 1, 4, 2}, 1);
-  const void* buffer = cache.append(0, k, k).first.data_ptr();
-  cache.advance(4);
+  const auto fill = [&](const torch::Tensor& x) {
+    const auto written = cache.write(cache.open(x.size(2)), 0, x, x);
+    cache.advance(x.size(2));
+    return written.first;
+  };
+  fill(random({2, 1, 3, 2}, 1));
+  const void* buffer = fill(random({2, 1, 1, 2}, 2)).data_ptr();
   cache.reset();
   EXPECT_EQ(cache.length(), 0);
-  const torch::Tensor later = random({2, 1, 1, 2}, 2);
-  const auto [keys, values] = cache.append(0, later, later);
+  const torch::Tensor later = random({2, 1, 2, 2}, 3), one = random({2, 1, 1, 2}, 4);
+  fill(later);
+  const torch::Tensor keys = fill(one);
   EXPECT_EQ(keys.data_ptr(), buffer);
-  expect_equal(keys, later, "nothing of the earlier text is left");
+  expect_equal(keys, torch::cat({later, one}, 2), "nothing of the earlier text is left");
 }
 
-TEST(KvCache, RefusesMoreThanItHolds) {
-  KvCache cache(1, 1, 1, 4, 2, torch::kFloat32);
-  const torch::Tensor three = random({1, 1, 3, 2}, 1), two = random({1, 1, 2, 2}, 2);
-  cache.append(0, three, three);
-  cache.advance(3);
-  try {
-    cache.append(0, two, two);
-    FAIL() << "five positions in a cache of four";
-  } catch (const std::logic_error& error) {
-    EXPECT_THAT(error.what(), HasSubstr("5 positions in a cache of 4"));
-  }
-  cache.reset();
-  EXPECT_THROW(cache.append(1, three, three), std::out_of_range) << "there is one layer";
+TEST(KvCache, MakesRoomForMore) {
+  KvCache cache(1, 1, 1, 2, 2, torch::kFloat32);
+  const torch::Tensor two = random({1, 1, 2, 2}, 1), one = random({1, 1, 1, 2}, 2);
+  cache.write(cache.open(2), 0, two, two);
+  cache.advance(2);
+  const auto [keys, values] = cache.write(cache.open(1), 0, one, one);
+  expect_equal(keys, torch::cat({two, one}, 2));
+  EXPECT_GE(cache.capacity(), 3);
+  EXPECT_THROW(cache.write(cache.open(1), 1, one, one), std::out_of_range) << "there is one layer";
 }
 
 // A stack with grouped heads, and a window where one is given.
 DecoderStack make_stack(int64_t window) {
   StackOptions options;
   options.block = {.hidden = 12, .intermediate = 20, .heads = 4, .kv_heads = 2, .head_dim = 6};
-  options.block.qk_norm = true;
+  options.block.qk_norm = QkNorm::kPerHead;
   options.block.window = window;
   options.layers = 3;
   DecoderStack stack(options);
@@ -101,82 +104,68 @@ TEST(DecodingWithACache, EqualsTheFullForward) {
   }
 }
 
-TEST(DecodingWithACache, StopsAtTheCapacity) {
+// Rows of unequal length in one batch: prompts are filled up behind their end, then rows go on, leave,
+// come in and multiply; each sees what it would alone.
+TEST(RowsAsSlots, ComeAndGoAsTheyWouldAlone) {
+  constexpr int64_t kSteps = 3;
+  const torch::NoGradGuard no_grad;
+  for (const int64_t window : {0, 3}) {
+    DecoderStack stack = make_stack(window);
+    const auto prompt = [&](const std::vector<torch::Tensor>& rows) {
+      std::vector<int64_t> used;
+      for (const torch::Tensor& row : rows) used.push_back(row.size(0));
+      const int64_t longest = *std::max_element(used.begin(), used.end());
+      torch::Tensor x = random({std::ssize(rows), longest, 12}, 99);  // padding is not zero
+      for (size_t i = 0; i < rows.size(); ++i)
+        x[static_cast<int64_t>(i)].narrow(0, 0, used[i]).copy_(rows[i]);
+      KvCache cache = stack->make_cache(std::ssize(rows), longest, torch::kFloat32);
+      stack->forward(x, {}, {}, &cache);
+      cache.reset();
+      cache.advance(used);
+      return cache;
+    };
+    std::vector<torch::Tensor> rows = {random({7, 12}, 1), random({4, 12}, 2), random({1, 12}, 3),
+                                       random({6, 12}, 4)};
+    const auto step = [&](KvCache& cache, const std::vector<size_t>& who, int64_t seed) {
+      const torch::Tensor x = random({std::ssize(who), 1, 12}, static_cast<uint64_t>(seed));
+      const torch::Tensor y = stack->forward(x, {}, {}, &cache);
+      for (size_t i = 0; i < who.size(); ++i) {
+        rows[who[i]] = torch::cat({rows[who[i]], x[static_cast<int64_t>(i)]});
+        expect_close(y[static_cast<int64_t>(i)], stack(rows[who[i]].unsqueeze(0))[0].narrow(0, -1, 1),
+                     1e-5, "window " + std::to_string(window) + ", row " + std::to_string(who[i]));
+      }
+    };
+    KvCache cache = prompt({rows[0], rows[1], rows[2]});
+    EXPECT_FALSE(cache.level());
+    for (int64_t i = 0; i < kSteps; ++i) step(cache, {0, 1, 2}, 10 + i);
+    cache.keep({0, 2});
+    step(cache, {0, 2}, 20);
+    cache.join(prompt({rows[3]}));
+    for (int64_t i = 0; i < kSteps; ++i) step(cache, {0, 2, 3}, 30 + i);
+    rows.push_back(rows[3]);
+    cache.keep({2, 2});  // row 3, twice
+    EXPECT_TRUE(cache.level());
+    for (int64_t i = 0; i < kSteps; ++i) step(cache, {3, 4}, 40 + i);
+  }
+}
+
+TEST(RowsAsSlots, BeamsChangePlaces) {
   const torch::NoGradGuard no_grad;
   DecoderStack stack = make_stack(0);
-  KvCache cache = stack->make_cache(1, 4, torch::kFloat32);
-  stack->forward(random({1, 4, 12}, 1), {}, {}, &cache);
-  EXPECT_THROW(stack->forward(random({1, 1, 12}, 2), {}, {}, &cache), std::logic_error);
-}
-
-// Texts of unequal length, filled up on the left so that all end at the same column.
-struct LeftPadded {
-  std::vector<torch::Tensor> rows;  // [T_b, D]
-  torch::Tensor x;                  // [B, T, D]; the padding is not zero, as an embedding's is not
-  torch::Tensor positions;          // [B, T]
-  std::vector<int64_t> padding;
-
-  explicit LeftPadded(const std::vector<int64_t>& lengths, int64_t width, int64_t first_seed) {
-    const auto count = static_cast<int64_t>(lengths.size());
-    const int64_t time = *std::max_element(lengths.begin(), lengths.end());
-    x = random({count, time, width}, 99);
-    for (int64_t b = 0; b < count; ++b) {
-      const int64_t length = lengths[static_cast<size_t>(b)];
-      rows.push_back(random({length, width}, first_seed + static_cast<uint64_t>(b)));
-      padding.push_back(time - length);
-      x[b].narrow(0, time - length, length).copy_(rows.back());
-    }
-    const torch::Tensor shift = torch::tensor(padding).unsqueeze(1);
-    positions = (torch::arange(time).unsqueeze(0) - shift).clamp_min(0);
-  }
-
-  // [B, 1, queries, keys]: earlier or equal, and no padding.
-  torch::Tensor mask(int64_t first, int64_t queries) const {
-    const torch::Tensor i = torch::arange(first, first + queries).view({1, 1, -1, 1});
-    const torch::Tensor j = torch::arange(first + queries).view({1, 1, 1, -1});
-    return (j <= i) & (j >= torch::tensor(padding).view({-1, 1, 1, 1}));
-  }
-};
-
-TEST(LeftPadding, RowsComeOutAsTheyWouldAlone) {
-  const torch::NoGradGuard no_grad;
-  for (const int64_t window : {0, 3}) {
-    DecoderStack stack = make_stack(window);
-    const LeftPadded batch({7, 4, 1}, 12, 1);
-    const torch::Tensor together = stack(batch.x, batch.positions, batch.mask(0, 7));
-    // Queries in the padding see no key at all; what they become must not poison the rest.
-    EXPECT_TRUE(together.isfinite().all().item<bool>());
+  const torch::Tensor shared = random({4, 12}, 1);
+  std::vector<torch::Tensor> rows(3, shared);
+  KvCache cache = stack->make_cache(3, 6, torch::kFloat32);
+  stack->forward(torch::stack(rows), {}, {}, &cache);
+  for (int64_t i = 0; i < 4; ++i) {  // past the capacity too
+    const torch::Tensor x = random({3, 1, 12}, static_cast<uint64_t>(10 + i));
+    const torch::Tensor y = stack->forward(x, {}, {}, &cache);
     for (int64_t b = 0; b < 3; ++b) {
-      const torch::Tensor& row = batch.rows[static_cast<size_t>(b)];
-      const int64_t padding = batch.padding[static_cast<size_t>(b)];
-      expect_close(together[b].narrow(0, padding, row.size(0)), stack(row.unsqueeze(0))[0], 1e-5,
-                   "window " + std::to_string(window) + ", row " + std::to_string(b));
+      rows[static_cast<size_t>(b)] = torch::cat({rows[static_cast<size_t>(b)], x[b]});
+      expect_close(y[b],
+                   stack(rows[static_cast<size_t>(b)].unsqueeze(0))[0].narrow(0, -1, 1), 1e-5);
     }
-  }
-}
-
-TEST(LeftPadding, HoldsThroughDecodingSteps) {
-  constexpr int64_t kSteps = 4;
-  const torch::NoGradGuard no_grad;
-  for (const int64_t window : {0, 3}) {
-    DecoderStack stack = make_stack(window);
-    const LeftPadded batch({5, 2}, 12, 1);
-    const torch::Tensor steps = random({2, kSteps, 12}, 50);
-    KvCache cache = stack->make_cache(2, 5 + kSteps, torch::kFloat32);
-    std::vector<torch::Tensor> outputs;
-    outputs.push_back(stack(batch.x, batch.positions, batch.mask(0, 5), &cache));
-    for (int64_t i = 0; i < kSteps; ++i) {
-      const torch::Tensor where = batch.positions.narrow(1, 4, 1) + 1 + i;
-      outputs.push_back(stack(steps.narrow(1, i, 1), where, batch.mask(5 + i, 1), &cache));
-    }
-    const torch::Tensor together = torch::cat(outputs, 1);
-    for (int64_t b = 0; b < 2; ++b) {
-      const torch::Tensor& row = batch.rows[static_cast<size_t>(b)];
-      const torch::Tensor alone = stack(torch::cat({row, steps[b]}, 0).unsqueeze(0))[0];
-      const int64_t padding = batch.padding[static_cast<size_t>(b)];
-      expect_close(together[b].narrow(0, padding, alone.size(0)), alone, 1e-5,
-                   "window " + std::to_string(window) + ", row " + std::to_string(b));
-    }
+    cache.permute(torch::tensor({int64_t{2}, int64_t{0}, int64_t{0}}), 4);
+    rows = {rows[2], rows[0], rows[0]};
   }
 }
 

@@ -60,6 +60,14 @@ TEST(LinearCrossEntropy, EqualsTorchsForEveryChunk) {
   }
 }
 
+TEST(LinearCrossEntropy, ALargeVocabularyHasFewRowsInAChunk) {
+  EXPECT_EQ(cross_entropy_rows(3072), 4096);
+  EXPECT_EQ(cross_entropy_rows(12001), 1397);  // 64 MiB of float32 logits
+  EXPECT_EQ(cross_entropy_rows(155776), 107);
+  EXPECT_EQ(cross_entropy_rows(10'000'000), 64);
+  EXPECT_EQ(cross_entropy_rows(0), 4096);
+}
+
 TEST(LinearCrossEntropy, FlagsOnlyWhenAskedFor) {
   const Problem p;
   EXPECT_FALSE(linear_cross_entropy(p.hidden, p.weight, p.targets).correct.defined());
@@ -194,7 +202,7 @@ TEST(LinearCrossEntropy, NoRows) {
 
 TEST(LinearCrossEntropy, WrongUse) {
   const Problem p;
-  EXPECT_THROW(linear_cross_entropy(p.hidden, p.weight, p.targets, false, 0), std::logic_error);
+  EXPECT_THROW(linear_cross_entropy(p.hidden, p.weight, p.targets, false, -1), std::logic_error);
   EXPECT_THROW(linear_cross_entropy(p.hidden, p.weight, p.targets.narrow(0, 0, 3)),
                std::logic_error);
   EXPECT_THROW(linear_cross_entropy(p.hidden, p.weight, torch::full_like(p.targets, kVocabulary)),

@@ -6,6 +6,8 @@
 
 #include "tests/support/random_weights.h"
 #include "tests/support/tensor_test.h"
+#include "ttsft/nn/noise.h"
+#include "ttsft/nn/rng.h"
 
 namespace ttsft {
 namespace {
@@ -34,10 +36,10 @@ std::string kept(const torch::Tensor& scores, const SamplingOptions& options) {
   return text;
 }
 
-std::vector<torch::Generator> generators(const std::vector<uint64_t>& seeds) {
-  std::vector<torch::Generator> result;
-  for (const uint64_t seed : seeds) result.push_back(make_generator(torch::kCPU, seed));
-  return result;
+// Draws of some rows at one step.
+torch::Tensor draws(const std::vector<uint64_t>& seeds, int64_t step, int64_t vocabulary) {
+  const torch::Tensor steps = torch::full({std::ssize(seeds)}, step, torch::kInt64);
+  return NoiseSource(seed_words(seeds, torch::kCPU), steps).uniform("token", {vocabulary});
 }
 
 TEST(Filters, KeepAsManyAsABeamNeeds) {
@@ -55,18 +57,6 @@ TEST(Filters, KeepAsManyAsABeamNeeds) {
   EXPECT_EQ(kept(example(), options), "0 2 3");
   options.min_keep = 9;  // more than there are
   EXPECT_EQ(kept(example(), options), "0 1 2 3");
-}
-
-TEST(RepetitionPenalty, MakesSeenTokensLessLikely) {
-  torch::Tensor scores =
-      torch::tensor({{2.0f, -2.0f, 3.0f, 0.0f, kDropped}, {1.0f, 1.0f, 1.0f, 1.0f, 1.0f}});
-  const torch::Tensor seen = torch::tensor({{1, 1, 0, 1, 1}, {0, 0, 0, 0, 1}}).to(torch::kBool);
-  const torch::Tensor before = scores.clone();
-  apply_repetition_penalty(scores, seen, 1.0);
-  EXPECT_TRUE(torch::equal(scores, before));
-  apply_repetition_penalty(scores, seen, 2.0);
-  EXPECT_TRUE(torch::equal(scores, torch::tensor({{1.0f, -4.0f, 3.0f, 0.0f, kDropped},
-                                                  {1.0f, 1.0f, 1.0f, 1.0f, 0.5f}})));
 }
 
 TEST(Filters, OffByDefault) {
@@ -124,10 +114,9 @@ TEST(Filters, RowsAreIndependent) {
 
 TEST(PickTokens, GreedyIsTheBestWhateverTheFilters) {
   const torch::Tensor scores = torch::tensor({{1.0f, 5.0f, 2.0f}, {-1.0f, -3.0f, -2.0f}});
-  std::vector<torch::Generator> none;
   const SamplingOptions options{
       .greedy = true, .temperature = 0, .top_k = 1, .top_p = 0, .min_p = 2};
-  expect_equal(pick_tokens(scores, options, none), torch::tensor({1, 0}));
+  expect_equal(pick_tokens(scores, options, {}), torch::tensor({1, 0}));
 }
 
 // Sum of (count - expected)^2 / expected over the possible tokens; an impossible one is a failure.
@@ -151,62 +140,27 @@ TEST(PickTokens, DrawsFollowTheDistribution) {
   const torch::Tensor scores = example().expand({kBatch, 4});
   for (const SamplingOptions& options :
        {SamplingOptions{}, SamplingOptions{.temperature = 2.0}, SamplingOptions{.top_k = 3}}) {
-    auto rows = generators(seeds);
     torch::Tensor counts = torch::zeros({4}, torch::kInt64);
     for (int64_t i = 0; i < kRounds; ++i) {
-      counts += pick_tokens(scores, options, rows).bincount({}, 4);
+      counts += pick_tokens(scores, options, draws(seeds, i, 4)).bincount({}, 4);
     }
     const torch::Tensor p = filter_scores(example(), options).softmax(-1)[0];
     EXPECT_LT(chi_square(counts, p, kBatch * kRounds), 16.3);  // 1 in 1000, 3 degrees of freedom
   }
 }
 
-TEST(PickTokens, OneStreamFollowsTheDistributionToo) {
-  auto row = generators({11});
+TEST(PickTokens, OneRowFollowsTheDistributionToo) {
   torch::Tensor counts = torch::zeros({4}, torch::kInt64);
-  for (int64_t i = 0; i < 2000; ++i) counts += pick_tokens(example(), {}, row).bincount({}, 4);
+  for (int64_t i = 0; i < 2000; ++i)
+    counts += pick_tokens(example(), {}, draws({11}, i, 4)).bincount({}, 4);
   EXPECT_LT(chi_square(counts, example().exp()[0], 2000), 16.3);
-}
-
-TEST(PickTokens, ARowsDrawDoesNotDependOnItsNeighbours) {
-  for (const int64_t vocabulary : {3, 37, 2048}) {
-    const torch::Tensor scores = random({3, vocabulary}, 1);
-    const SamplingOptions options{.temperature = 0.9, .top_p = 0.95};
-    auto together = generators({5, 6, 7});
-    for (int64_t step = 0; step < 4; ++step) {
-      const torch::Tensor tokens = pick_tokens(scores, options, together);
-      for (int64_t b = 0; b < 3; ++b) {
-        auto alone = generators({static_cast<uint64_t>(5 + b)});
-        torch::Tensor token;
-        for (int64_t i = 0; i <= step; ++i) {
-          token = pick_tokens(scores[b].unsqueeze(0), options, alone);
-        }
-        EXPECT_EQ(token.item<int64_t>(), tokens[b].item<int64_t>()) << vocabulary << ", row " << b;
-      }
-    }
-  }
-}
-
-TEST(PickTokens, SeedsDecide) {
-  const torch::Tensor scores = torch::zeros({8, 1000});
-  auto first = generators({1, 2, 3, 4, 5, 6, 7, 8});
-  const torch::Tensor tokens = pick_tokens(scores, {}, first);
-  EXPECT_GT(std::get<0>(torch::_unique(tokens)).numel(), 4);
-  EXPECT_FALSE(torch::equal(pick_tokens(scores, {}, first), tokens));
-  auto again = generators({1, 2, 3, 4, 5, 6, 7, 8});
-  EXPECT_TRUE(torch::equal(pick_tokens(scores, {}, again), tokens));
 }
 
 TEST(PickTokens, Bf16ScoresAreReadInFloat32) {
   const torch::Tensor scores = random({1, 50}, 1).to(torch::kBFloat16);
-  auto narrow = generators({3}), full = generators({3});
-  const torch::Tensor token = pick_tokens(scores, {}, narrow);
-  expect_equal(token, pick_tokens(scores.to(torch::kFloat32), {}, full));
-}
-
-TEST(PickTokens, EveryRowNeedsAGenerator) {
-  auto one = generators({1});
-  EXPECT_THROW(pick_tokens(torch::zeros({2, 4}), {}, one), std::out_of_range);
+  const torch::Tensor uniform = draws({3}, 0, 50);
+  expect_equal(pick_tokens(scores, {}, uniform),
+               pick_tokens(scores.to(torch::kFloat32), {}, uniform));
 }
 
 // What min-p drops first is no part of the whole that top-p looks at.

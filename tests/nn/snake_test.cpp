@@ -24,5 +24,21 @@ TEST(Snake, EqualsItsDefinition) {
   test::expect_close(snake(x), x, 0, "alpha 0 does not divide by zero");
 }
 
+TEST(SnakeBeta, Formula) {
+  SnakeBeta snake(2);
+  snake->alpha.copy_(torch::tensor({0.3f, -1.2f}));
+  snake->beta.copy_(torch::tensor({-0.7f, 0.4f}));
+  const torch::Tensor x = torch::tensor({{{0.0f, 0.5f, -2.0f}, {1.0f, 3.0f, -0.1f}}});
+  const torch::Tensor y = snake(x);
+  const double alpha[] = {0.3, -1.2}, beta[] = {-0.7, 0.4};
+  for (int64_t c = 0; c < 2; ++c) {
+    for (int64_t t = 0; t < 3; ++t) {
+      const double v = x[0][c][t].item<float>();
+      const double s = std::sin(std::exp(alpha[c]) * v);
+      EXPECT_NEAR(y[0][c][t].item<float>(), v + s * s / (std::exp(beta[c]) + 1e-9), 1e-6);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace ttsft

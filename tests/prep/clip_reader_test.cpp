@@ -26,7 +26,7 @@ class Reading : public ::testing::Test {
     }
   }
   ClipReader reader(
-      WindowLimits limits, ClipReader::Reuse reuse = [](auto&, auto&) { return nullptr; }) {
+      WindowLimits limits, ClipReader::Reuse reuse = [](auto&, auto&) { return std::nullopt; }) {
     return {utterances_, preparer_, keys_, policy_, std::move(reuse), limits};
   }
 
@@ -61,7 +61,7 @@ TEST_F(Reading, WindowsAreBoundedBySeconds) {
 TEST_F(Reading, ReusedClipsTakeNoRoomInAWindow) {
   const PreparedRow earlier{"any", "key", 1.0, {}, {}};
   ClipReader r = reader({.clips = 1000, .seconds = 0.5},
-                        [&](const std::string&, const std::string&) { return &earlier; });
+                        [&](const std::string&, const std::string&) { return earlier; });
   EXPECT_EQ(r.next().size(), 20u);
   EXPECT_EQ(log_.loads, 0);
 }

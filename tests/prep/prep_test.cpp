@@ -5,11 +5,14 @@
 
 #include <csignal>
 #include <random>
+#include <set>
+#include <thread>
 
 #include "prep/toy_preparer.h"
 #include "support/temporary_folder.h"
 #include "ttsft/core/signals.h"
 #include "ttsft/data/prepared_set.h"
+#include "ttsft/io/atomic_file.h"
 
 namespace ttsft {
 namespace {
@@ -68,7 +71,7 @@ class Prep : public ::testing::Test {
     return ids;
   }
   PreparedSet open() const { return PreparedSet::open(config_.data.prepared, "toy"); }
-  std::vector<std::string> ids(const std::vector<PreparedRow>& rows) const {
+  std::vector<std::string> ids(const PreparedRows& rows) const {
     std::vector<std::string> found;
     for (const PreparedRow& row : rows) found.push_back(row.id);
     return found;
@@ -169,6 +172,56 @@ TEST_F(Prep, ARowThatBreaksItsBatchIsRefusedAlone) {
   EXPECT_THAT(rejected(), HasSubstr("breaks its batch: b"));
 }
 
+TEST_F(Prep, ABatchThatTheMemoryDoesNotTakeIsHalvedAndTheSizeRemembered) {
+  adapter_.log.most_samples = 9000;
+  int tried = 0;
+  adapter_.log.before_encode = [&] { ++tried; };
+  EXPECT_EQ(prep()["encoded"], 4);
+  // d and c together have 16000 samples, b and a 9600: above half of what fell short, so they are
+  // not tried together.
+  EXPECT_THAT(adapter_.log.batches,
+              ElementsAre(ElementsAre("d"), ElementsAre("c"), ElementsAre("b"), ElementsAre("a")));
+  EXPECT_EQ(tried, 5) << "one attempt failed";
+}
+
+TEST_F(Prep, OneRecordingThatTheMemoryDoesNotTakeIsNamed) {
+  adapter_.log.most_samples = 5000;
+  EXPECT_THAT(message_of<RunError>([&] { prep(); }),
+              AllOf(HasSubstr("source.jsonl line 4"), HasSubstr("device: cpu"),
+                    HasSubstr("data.batch_seconds")));
+}
+
+TEST_F(Prep, FilesAreWrittenBehindTheEncoder) {
+  std::set<std::thread::id> threads;
+  std::vector<std::string> saved;
+  adapter_.log.save = [&](const std::string& id) {
+    threads.insert(std::this_thread::get_id());
+    saved.push_back(id);
+  };
+  prep();
+  EXPECT_THAT(saved, UnorderedElementsAre("a", "b", "c", "d"));
+  EXPECT_EQ(threads.count(std::this_thread::get_id()), 0u);
+
+  write_source({{"a", "other"}, {"b", "other"}, {"c", "three"}, {"d", "four"}});
+  adapter_.log.save = [](const std::string& id) {
+    if (id == "a") throw RunError("the disk is full");
+  };
+  EXPECT_THROW(prep(), RunError);
+  adapter_.log.save = nullptr;
+  const ordered_json again = prep();
+  EXPECT_EQ(again["reused"], 3) << "b was saved before a";
+  EXPECT_EQ(again["encoded"], 1) << "a row without its files is not prepared";
+}
+
+TEST_F(Prep, FilesOfTheSetAreInTheIndex) {
+  prep();
+  EXPECT_TRUE(open().index["set_files"]["statistics.txt"].contains("hash"));
+  folder_.write("prepared/statistics.txt", "5");
+  EXPECT_THAT(message_of<DataError>([&] { open(); }), HasSubstr("statistics.txt"));
+  EXPECT_EQ(prep()["reused"], 4);
+  EXPECT_EQ(open().train.size(), 4u);
+}
+
 TEST_F(Prep, WarningsAreCountedAndStandWithTheRow) {
   write_clip("a", 8000, 0.3);  // its content ends at 4 kHz, the encoder hears up to 8 kHz
   const ordered_json result = prep();
@@ -177,8 +230,9 @@ TEST_F(Prep, WarningsAreCountedAndStandWithTheRow) {
   EXPECT_EQ(result["resampled"], (ordered_json{{"8000", 1}}));
   const ordered_json index = open().index;
   EXPECT_EQ(index["resampled"]["8000"], 1);
-  EXPECT_EQ(index["utterances"][0]["notes"]["sample_rate"], 8000);
-  EXPECT_TRUE(index["utterances"][0]["notes"]["findings"].contains("bandwidth"));
+  const ordered_json notes = open().all()[0].notes;
+  EXPECT_EQ(notes["sample_rate"], 8000);
+  EXPECT_TRUE(notes["findings"].contains("bandwidth"));
   const ordered_json again = prep();  // known without reading the recordings
   EXPECT_EQ(again["reused"], 4);
   EXPECT_EQ(again["guards"]["bandwidth"]["warned"], 1);
@@ -231,6 +285,26 @@ TEST_F(Prep, CodesOfTheRowAreTakenWithoutItsAudio) {
   EXPECT_EQ(open().train[0].row["mark"], 1);
   folder_.write("source.jsonl", R"({"audio":"a.wav","text":"one","audio_codes":[7,9],"mark":1})");
   EXPECT_EQ(prep()["encoded"], 1);
+}
+
+// A checkpoint without an encoder takes rows that were encoded elsewhere.
+TEST_F(Prep, RecordingsWithoutAnEncoderAreRefusedRowByRow) {
+  adapter_.can.encode_audio = false;
+  adapter_.can.why_not = "the release holds no encoder";
+  folder_.write("source.jsonl",
+                ordered_json{{"id", "a"}, {"text", "one"}, {"audio", "a.wav"}}.dump() + "\n" +
+                    ordered_json{{"id", "x"}, {"text", "two"}, {"audio_codes", {1, 2}}}.dump() +
+                    "\n");
+  const ordered_json result = prep();
+  EXPECT_EQ(result.at("rejected"), 1);
+  EXPECT_EQ(ids(open().train), std::vector<std::string>{"x"});
+  EXPECT_EQ(result.at("guards").at("encoder_missing").at("refused"), 1);
+  EXPECT_THAT(read_text(config_.data.prepared / "rejected.jsonl"),
+              HasSubstr("the release holds no encoder"));
+  write_source({{"a", "one"}});
+  const std::string error = message_of<DataError>([&] { prep(); });
+  EXPECT_THAT(error, HasSubstr("encodes no recordings: the release holds no encoder"));
+  EXPECT_THAT(error, HasSubstr("give rows that bring audio_codes"));
 }
 
 TEST_F(Prep, AStopKeepsWhatIsEncodedAndTheNextRunContinues) {

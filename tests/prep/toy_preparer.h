@@ -17,6 +17,8 @@ struct ToyLog {
   std::vector<std::vector<std::string>> batches;  // ids
   std::vector<std::string> finished;              // ids given to finish()
   std::function<void()> before_encode = [] {};
+  std::function<void(const std::string& id)> save;  // what item.save does; none: no files
+  int64_t most_samples = 0;                         // of a batch; above it memory is out. 0: none
   std::function<bool(const std::string& id)> intact = [](const std::string&) { return true; };
   std::function<std::string(const std::string& id)> content_hash = [](const std::string&) {
     return "";
@@ -56,10 +58,12 @@ class ToyPreparer : public Preparer {
   }
   void encode(std::span<PrepItem*> batch) override {
     log_.before_encode();
+    check_memory(batch);
     log_.batches.emplace_back();
     for (PrepItem* item : batch) {
       log_.batches.back().push_back(item->utterance->id);
       item->row = item->utterance->row;
+      if (log_.save) item->save = [this, id = item->utterance->id] { log_.save(id); };
       if (item->utterance->text == "unencodable") item->refused = "no code fits";
       if (item->utterance->text == "poison")
         throw DataError("breaks its batch", item->utterance->id);
@@ -80,7 +84,16 @@ class ToyPreparer : public Preparer {
     return {{"statistics", "statistics.txt"}};
   }
 
+  std::vector<std::string> set_files() const override { return {"statistics.txt"}; }
+
  private:
+  void check_memory(std::span<PrepItem*> batch) const {
+    const auto needed =
+        static_cast<int64_t>(batch.front()->wave.size()) * static_cast<int64_t>(batch.size());
+    if (log_.most_samples > 0 && needed > log_.most_samples)
+      throw c10::OutOfMemoryError({__func__, __FILE__, __LINE__}, "out of memory");
+  }
+
   std::string fingerprint_;
   int64_t budget_;
   ToyLog& log_;
@@ -100,6 +113,7 @@ class ToyAdapter : public ModelAdapter {
   std::string recognise(const std::filesystem::path& folder) const override {
     return std::filesystem::exists(folder / "toy.txt") ? "toy, no layers" : "";
   }
+  Abilities abilities(const std::filesystem::path&) const override { return can; }
   std::unique_ptr<Preparer> make_preparer(const ModelContext& context) const override {
     return std::make_unique<ToyPreparer>(read_text(context.config.checkpoint / "toy.txt"), budget_,
                                          log);
@@ -111,12 +125,14 @@ class ToyAdapter : public ModelAdapter {
                                                 double) const override {
     return nullptr;
   }
-  void export_checkpoint(const ModelContext&, const CheckpointSet&, double,
-                         const std::filesystem::path&) const override {}
-  std::vector<FixtureFile> fixture(FixtureSize) const override { return {}; }
+  Rounding export_checkpoint(const ModelContext&, const CheckpointSet&, double,
+                             const std::filesystem::path&) const override {
+    return {};
+  }
 
   mutable ToyLog log;
   ModelInfo info_;
+  Abilities can;
 
  private:
   int64_t budget_;

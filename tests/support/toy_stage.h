@@ -22,6 +22,7 @@
 #include "ttsft/io/atomic_file.h"
 #include "ttsft/io/safetensors.h"
 #include "ttsft/model/adapter.h"
+#include "ttsft/model/language_stage.h"
 #include "ttsft/nn/layers.h"
 #include "ttsft/nn/linear.h"
 #include "ttsft/nn/rng.h"
@@ -44,9 +45,10 @@ class ToyModuleImpl : public torch::nn::Module {
   }
 
   // ids [B, T] -> [B, T, D]; causal: position t sees the mean over 0..t, and itself.
-  torch::Tensor hidden(const torch::Tensor& ids) {
-    const torch::Tensor x = embed(ids);
-    const torch::Tensor count = torch::arange(1, ids.size(1) + 1, x.options()).unsqueeze(1);
+  torch::Tensor hidden(const torch::Tensor& ids) { return states(embed(ids)); }
+  // The same from embedded ids, [B, T, D].
+  torch::Tensor states(const torch::Tensor& x) {
+    const torch::Tensor count = torch::arange(1, x.size(1) + 1, x.options()).unsqueeze(1);
     torch::Tensor h = layer->q_proj(x.cumsum(1) / count) + x;
     if (dropout > 0) h = torch::dropout(h, dropout, is_training());
     return torch::tanh(h + torch::relu(layer->up_proj(h))) + frozen(x);
@@ -79,6 +81,7 @@ struct ToyBatch : Batch {
   torch::Tensor tokens;     // [B, T], int64, padded with 0
   torch::Tensor row, time;  // [N], int64: where the predictions are made
   torch::Tensor sub;        // [M], int64: which of the N have targets in the term "sub"
+  torch::Tensor noise;      // [B], with ToyFaults::noise
 };
 
 // What a test may break.
@@ -86,11 +89,12 @@ struct ToyFaults {
   double scale = 1;                           // of every loss: 0, infinity, not a number
   bool no_tokens = false;                     // no supervised token in the term "sub"
   bool decoding_differs = false;              // decode_probe
+  double noise = 0;                           // times the draw "noise" of a row, on its losses
   int64_t shift = 0;                          // of the probes' targets
   std::function<void(const Batch&)> on_loss;  // called first thing in loss()
 };
 
-class ToyStage : public Stage {
+class ToyStage : public LanguageStage {
  public:
   ToyStage(ToyModule module, std::filesystem::path checkpoint, torch::Device device,
            std::shared_ptr<const ToyFaults> faults = std::make_shared<ToyFaults>())
@@ -124,7 +128,8 @@ class ToyStage : public Stage {
     return sample;
   }
 
-  std::unique_ptr<Batch> collate(std::span<const Sample* const> samples) const override {
+  std::unique_ptr<Batch> collate(std::span<const Sample* const> samples,
+                                 const Draw& draw) const override {
     auto batch = std::make_unique<ToyBatch>();
     int64_t longest = 0;
     for (const Sample* sample : samples) longest = std::max(longest, sample->length);
@@ -147,9 +152,14 @@ class ToyStage : public Stage {
     }
     batch->row = torch::tensor(row, torch::kInt64);
     batch->time = torch::tensor(time, torch::kInt64);
-    batch->supervised["main"] = std::ssize(row);
+    batch->supervised["main"] = static_cast<double>(std::ssize(row));
     batch->sub = torch::tensor(sub, torch::kInt64);
-    batch->supervised["sub"] = kToyCodebooks * std::ssize(sub);
+    batch->supervised["sub"] = static_cast<double>(kToyCodebooks * std::ssize(sub));
+    if (faults_->noise > 0) {
+      std::vector<torch::Tensor> noise;
+      for (const Sample* sample : samples) noise.push_back(draw.normal(sample->id, "noise", {1}));
+      batch->noise = torch::cat(noise);
+    }
     return batch;
   }
 
@@ -168,6 +178,10 @@ class ToyStage : public Stage {
         torch::stack({sub_next * 2 + 1, sub_next * 3 + 1}, 1).remainder(kToyVocabulary);  // [M, C]
     std::vector<LossTerm> terms;
     terms.push_back(term("main", 1.0, module_->head(h), next, row, request));
+    if (batch.noise.defined()) {
+      const torch::Tensor noise = batch.noise.to(device_).index_select(0, row);
+      terms.back().value = terms.back().value + faults_->noise * noise;
+    }
     terms.push_back(term("sub", 0.5, logits, codes, row.index_select(0, sub), request));
     return terms;
   }
@@ -175,23 +189,6 @@ class ToyStage : public Stage {
   torch::Tensor target_codes(const Sample& sample) const override {
     return torch::tensor(static_cast<const ToySample&>(sample).ids, torch::kInt64);
   }
-  Probe train_probe(const Sample& sample) override {
-    const torch::Tensor tokens = row_of(sample);
-    return probe(module_->head(module_->hidden(tokens))[0], tokens[0]);
-  }
-
-  // Position by position, each time from the beginning: slow, and independent of the batch.
-  Probe decode_probe(const Sample& sample) override {
-    const torch::Tensor tokens = row_of(sample);
-    std::vector<torch::Tensor> steps;
-    for (int64_t t = 1; t <= tokens.size(1); ++t) {
-      steps.push_back(module_->head(module_->hidden(tokens.narrow(1, 0, t)))[0][t - 1]);
-    }
-    torch::Tensor logits = torch::stack(steps);
-    if (faults_->decoding_differs) logits = logits * 1.5;
-    return probe(logits, tokens[0]);
-  }
-
   void save_beside_adapter(const std::filesystem::path& folder) override {
     write_text_atomic(folder / "toy.json", "{\"toy\": true}\n");
   }
@@ -207,25 +204,36 @@ class ToyStage : public Stage {
     link_or_copy(checkpoint_ / "config.json", folder / "config.json");
   }
 
+ protected:
+  Sequence sequence(const Batch& generic) override {
+    const auto& batch = dynamic_cast<const ToyBatch&>(generic);
+    const int64_t first = 1 + faults_->shift, frames = batch.tokens.size(1) - first;
+    const torch::Tensor tokens = batch.tokens.to(device_);
+    return {module_->embed(tokens), torch::arange(frames, tokens.options()),
+            tokens[0].narrow(0, first, frames)};
+  }
+  torch::Tensor forward(const torch::Tensor& inputs) override { return module_->states(inputs); }
+  // Each time from the beginning: slow, and independent of the batch.
+  Forward decoder(int64_t, const torch::Tensor& like) override {
+    return [this, fed = like.narrow(1, 0, 0)](const torch::Tensor& inputs) mutable {
+      fed = torch::cat({fed, inputs}, 1);
+      const torch::Tensor states = module_->states(fed);
+      return states.narrow(1, fed.size(1) - inputs.size(1), inputs.size(1)) *
+             (faults_->decoding_differs ? 1.5 : 1.0);
+    };
+  }
+  torch::Tensor logits(const torch::Tensor& states) override { return module_->head(states); }
+
  private:
   LossTerm term(const char* name, double weight, const torch::Tensor& logits,
                 const torch::Tensor& targets, const torch::Tensor& row,
                 const LossRequest& request) const {
     const torch::Tensor wide = logits.to(torch::kFloat32);
     LossTerm result{name, weight, {}, {}, row};
-    result.nll = -wide.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1);
-    if (faults_->scale != 1) result.nll = result.nll * faults_->scale;
+    result.value = -wide.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1);
+    if (faults_->scale != 1) result.value = result.value * faults_->scale;
     if (request.accuracy) result.correct = wide.argmax(-1) == targets;
     return result;
-  }
-
-  torch::Tensor row_of(const Sample& sample) const {  // [1, T]
-    return torch::tensor(dynamic_cast<const ToySample&>(sample).ids).unsqueeze(0).to(device_);
-  }
-
-  Probe probe(const torch::Tensor& logits, const torch::Tensor& tokens) const {
-    const int64_t first = 1 + faults_->shift, frames = tokens.size(0) - first;
-    return {logits.narrow(0, 0, frames).to(torch::kFloat32), tokens.narrow(0, first, frames)};
   }
 
   ToyModule module_;
@@ -310,15 +318,12 @@ class ToyAdapter : public ModelAdapter {
                                                 double) const override {
     throw std::logic_error("the toy does not speak");
   }
-  void export_checkpoint(const ModelContext&, const CheckpointSet&, double,
-                         const std::filesystem::path&) const override {
+  Rounding export_checkpoint(const ModelContext&, const CheckpointSet&, double,
+                             const std::filesystem::path&) const override {
     throw std::logic_error("the toy exports nothing");
   }
-  std::vector<FixtureFile> fixture(FixtureSize) const override { return {}; }
 
   std::shared_ptr<ToyFaults> faults = std::make_shared<ToyFaults>();  // of every stage it makes
-
- private:
   ModelInfo info_;
 };
 

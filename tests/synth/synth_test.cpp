@@ -73,7 +73,7 @@ TEST_F(Synth, SaysATextToItsEnd) {
   EXPECT_THAT(codes(), ElementsAre('a', 'b', 'c'));
   EXPECT_EQ(wave().size(), 3 * test::kToySamples);
   EXPECT_FLOAT_EQ(wave()[4], ('b' + 1) / 1000.f);
-  EXPECT_EQ(adapter.record->steps, 3);
+  EXPECT_EQ(adapter.record->steps, 4);  // the end is chosen too
   EXPECT_EQ(result.at("out"), (folder / "a.wav").string());
   EXPECT_EQ(result.at("frames"), 3);
   EXPECT_EQ(result.at("segments"), 1);
@@ -93,7 +93,7 @@ TEST_F(Synth, StopsAtTheLimit) {
   EXPECT_THAT(codes(), ElementsAre('a', 'b'));
   EXPECT_EQ(result.at("reached_limit"), true);
   EXPECT_THAT(describe_synth(result), HasSubstr("stopped at the limit"));
-  options.max_frames = 3;
+  options.max_frames = 4;
   EXPECT_EQ(say("abc").at("reached_limit"), false);
   options.max_frames.reset();
   config.synth.max_frames = 1;
@@ -113,8 +113,8 @@ TEST_F(Synth, SegmentsAreJoinedWithAPause) {
 
 TEST_F(Synth, LimitHoldsForEachSegment) {
   options.max_frames = 2;
-  const auto result = say("ab. cde");
-  EXPECT_THAT(codes(), ElementsAre('a', 'b', 'c', 'd'));
+  const auto result = say("a. cde");
+  EXPECT_THAT(codes(), ElementsAre('a', 'c', 'd'));
   EXPECT_EQ(result.at("reached_limit"), true);
 }
 
@@ -122,7 +122,9 @@ TEST_F(Synth, LongestTogether) {
   adapter.record->max_batch = 2;
   const auto result = say_lines("short|ab\nlong|abcdefgh. ijklmn\nmiddle|abcde\n");
   EXPECT_THAT(adapter.record->words, ElementsAre("abcdefgh", "ijklmn", "abcde", "ab"));
-  EXPECT_THAT(adapter.record->batches, ElementsAre(2U, 2U));
+  // Whoever has ended makes room for the next one; all waves are decoded two at once.
+  EXPECT_THAT(adapter.record->batches, ElementsAre(2U, 1U, 1U));
+  EXPECT_THAT(adapter.record->decoded, ElementsAre(2U, 2U));
   ASSERT_EQ(result.at("texts").size(), 3U);
   EXPECT_EQ(result.at("texts")[0].at("id"), "short");  // in the file's order
   EXPECT_EQ(result.at("texts")[1].at("segments"), 2);
@@ -146,6 +148,77 @@ TEST_F(Synth, ATextIsTheSameInAnyCompany) {
   EXPECT_NE(codes("other/y.safetensors"), alone);
 }
 
+TEST_F(Synth, TheBatchIsTheRunFiles) {
+  config.synth.batch = 1;
+  say_lines("x|ab\ny|cd\n");
+  EXPECT_THAT(adapter.record->batches, ElementsAre(1U, 1U));
+}
+
+TEST_F(Synth, ChainedSegmentsKnowWhatWasSaid) {
+  adapter.record->chained = true;
+  say_lines("x|ab. cde. f\ny|gh\n");
+  EXPECT_THAT(adapter.record->words, ElementsAre("ab", "gh", "cde", "f"));
+  EXPECT_THAT(adapter.record->earlier, ElementsAre(0U, 0U, 1U, 2U));
+  EXPECT_THAT(codes("many/x.safetensors"), ElementsAre('a', 'b', 'c', 'd', 'e', 'f'));
+}
+
+TEST_F(Synth, ATextMayBeDecodedAsAWhole) {
+  adapter.record->whole_text = true;
+  say("ab. c");
+  EXPECT_EQ(wave().size(), 12U) << "no pause";
+  EXPECT_THAT(adapter.record->decoded, ElementsAre(1U));
+}
+
+TEST_F(Synth, GoesOnWithHalfTheRowsWhenMemoryRunsOut) {
+  bool thrown = false;
+  adapter.record->max_batch = 2;
+  adapter.record->on_step = [&] {
+    if (thrown) return;
+    thrown = true;
+    TORCH_CHECK_WITH(OutOfMemoryError, false, "a card that is full");
+  };
+  say_lines("x|ab\ny|cd\n");
+  EXPECT_THAT(adapter.record->batches, ElementsAre(2U, 1U, 1U));
+  EXPECT_THAT(codes("many/x.safetensors"), ElementsAre('a', 'b'));
+  EXPECT_THAT(codes("many/y.safetensors"), ElementsAre('c', 'd'));
+}
+
+TEST_F(Synth, AStreamIsTheWholeWave) {
+  const std::string text = "a sentence that is longer than a piece. b";
+  say(text);
+  const auto whole = wave();
+  const auto spoken = codes();
+  options.stream = true;
+  const auto result = say(text);
+  EXPECT_EQ(wave(), whole);
+  EXPECT_EQ(codes(), spoken);
+  EXPECT_EQ(result.at("segments"), 2);
+  EXPECT_GT(result.at("first_audio_seconds").get<double>(), 0);
+  EXPECT_LE(result.at("first_audio_seconds").get<double>(),
+            result.at("elapsed_seconds").get<double>());
+  options.raw = true;
+  say(text);
+  EXPECT_EQ(fs::file_size(folder / "a.wav"), whole.size() * sizeof(float));
+}
+
+TEST_F(Synth, AStreamThatBreaksLeavesNothing) {
+  options.stream = true;
+  EXPECT_THAT(message_of<RunError>([&] { say("abcd~"); }), HasSubstr("not numbers"));
+  EXPECT_TRUE(is_clean());
+}
+
+TEST_F(Synth, WhatCannotBeStreamed) {
+  options.stream = true;
+  options.text.reset();
+  options.texts = folder.write("texts.txt", "a|b\n");
+  EXPECT_THAT(message_of<UsageError>([&] { run_synth(config, adapter, options); }),
+              HasSubstr("--stream"));
+  options.stream = false;
+  options.out = "-";
+  EXPECT_THAT(message_of<UsageError>([&] { run_synth(config, adapter, options); }),
+              HasSubstr("standard output takes one sound"));
+}
+
 TEST_F(Synth, CodesGoOutAndIn) {
   say("abc");
   const auto spoken = wave();
@@ -156,7 +229,7 @@ TEST_F(Synth, CodesGoOutAndIn) {
   const auto result = run_synth(config, adapter, decode);
   EXPECT_EQ(wave("b.wav"), spoken);
   EXPECT_EQ(result.at("frames"), 3);
-  EXPECT_EQ(adapter.record->batches, batches);  // begin() was not called
+  EXPECT_EQ(adapter.record->batches, batches);  // the language model was not asked
 }
 
 TEST_F(Synth, CodesThatTheModelRefuses) {

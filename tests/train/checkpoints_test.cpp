@@ -2,6 +2,7 @@
 
 #include "train_support.h"
 #include "ttsft/core/error.h"
+#include "ttsft/io/atomic_file.h"
 
 namespace ttsft {
 namespace {
@@ -95,6 +96,23 @@ TEST(TrainerState, CountsValidationsSinceTheLowest) {
   EXPECT_EQ(state.validations_without_gain(), 0);
   state.validations = {{0, 3}, {1, 2}, {2, 2}, {3, 2.5}};
   EXPECT_EQ(state.validations_without_gain(), 2);
+}
+
+// A process that was killed while it removed a checkpoint, and one in a checkpoint's state.
+TEST(RunFolderSweep, TakesAwayWhatWasHalfRemoved) {
+  test::ToyRun run;
+  run.config.train.steps = 2;
+  run.train();
+  const auto inside = run.checkpoint(2) / ".trainer_state.removed";
+  const auto beside = run.config.run / "checkpoints/.step-00000001.removed";
+  for (const auto& place : {inside, beside}) {
+    std::filesystem::create_directories(place);
+    write_text_atomic(place / "model.safetensors", "half");
+  }
+  run.train();  // finds nothing to do
+  EXPECT_FALSE(std::filesystem::exists(inside));
+  EXPECT_FALSE(std::filesystem::exists(beside));
+  EXPECT_TRUE(std::filesystem::exists(run.checkpoint(2) / "adapter_model.safetensors"));
 }
 
 }  // namespace

@@ -10,10 +10,11 @@ namespace {
 // Notes the seed of every training batch; a plain batch has none.
 struct SeededStage : test::ToyStage {
   using test::ToyStage::ToyStage;
-  std::unique_ptr<Batch> collate_training(std::span<const Sample* const> rows,
-                                          uint64_t seed) const override {
-    auto batch = collate(rows);
-    batch->supervised["seed"] = static_cast<int64_t>(seed >> 1);
+  std::unique_ptr<Batch> collate(std::span<const Sample* const> rows,
+                                 const Draw& draw) const override {
+    auto batch = ToyStage::collate(rows, draw);
+    if (draw.training) batch->supervised["seed"] = static_cast<double>(draw.seed >> 12);
+    batch->supervised["step"] = static_cast<double>(draw.step);
     return batch;
   }
 };
@@ -62,19 +63,22 @@ TEST_F(FeedTest, SeekContinuesInsideAnEpoch) {
 TEST_F(FeedTest, RandomChoicesHangOnTheSeedAndThePlace) {
   const SeededStage seeded{test::ToyModule(), {}, torch::kCPU};
   const auto seeds = [&](Feed& feed, int count) {
-    std::vector<int64_t> found;
+    std::vector<double> found;
     for (int i = 0; i < count; ++i)
       for (const auto& batch : feed.next().batches) found.push_back(batch->supervised.at("seed"));
     return found;
   };
   Feed feed(seeded, samples, options, 1);
-  const std::vector<int64_t> through = seeds(feed, 6);  // two epochs
-  EXPECT_EQ(std::set<int64_t>(through.begin(), through.end()).size(), 6u);
+  const std::vector<double> through = seeds(feed, 6);  // two epochs
+  EXPECT_EQ(std::set<double>(through.begin(), through.end()).size(), 6u);
   Feed resumed(seeded, samples, options, 1);
-  resumed.seek({1, 1});
-  EXPECT_EQ(seeds(resumed, 2), (std::vector<int64_t>{through[4], through[5]}));
+  resumed.seek({1, 1}, 5);
+  EXPECT_EQ(seeds(resumed, 2), (std::vector<double>{through[4], through[5]}));
+  resumed.seek({1, 1}, 5);
+  EXPECT_EQ(resumed.next().batches.front()->supervised.at("step"), 5);
+  EXPECT_EQ(resumed.next().step, 6);
   Feed accumulated(seeded, samples, options, 2);
-  EXPECT_EQ(seeds(accumulated, 2), (std::vector<int64_t>(through.begin(), through.begin() + 3)));
+  EXPECT_EQ(seeds(accumulated, 2), (std::vector<double>(through.begin(), through.begin() + 3)));
   options.seed = 2;
   Feed other(seeded, samples, options, 1);
   EXPECT_NE(seeds(other, 1).front(), through.front());

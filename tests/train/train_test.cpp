@@ -1,4 +1,5 @@
 #include "ttsft/train/train.h"
+#include "ttsft/io/atomic_file.h"
 
 #include <csignal>
 #include <stdexcept>
@@ -6,6 +7,7 @@
 #include "train_support.h"
 #include "ttsft/core/error.h"
 #include "ttsft/core/signals.h"
+#include "ttsft/io/atomic_file.h"
 
 namespace ttsft {
 namespace {
@@ -212,10 +214,6 @@ TEST(Train, WrongRequestsAreOneLine) {
   run.config.train.stage = "flow";
   EXPECT_THROW(run.train(), UsageError);
   run.config.train.stage = "lm";
-  run.config.train.activation_checkpointing = true;
-  run.config.lora.dropout = 0.1;
-  EXPECT_THROW(run.train(), UsageError);
-  run.config.train.activation_checkpointing = false;
   run.config.checkpoint = run.config.data.prepared;
   const std::string message = message_of<DataError>([&] { run.train(); });
   EXPECT_NE(message.find("not a checkpoint of Toy"), std::string::npos) << message;
@@ -242,6 +240,30 @@ TEST(Train, TheModelNamesTheTaskOfItsAdapters) {
   EXPECT_EQ(written(nullptr), "CAUSAL_LM");
   EXPECT_EQ(written("FEATURE_EXTRACTION"), "FEATURE_EXTRACTION");
   EXPECT_TRUE(written("").is_null());
+}
+
+// `auto` of another device would go on in another precision.
+TEST(TrainResume, ComparesWhatAutoMeans) {
+  test::ToyRun run;
+  run.config.precision = "auto";
+  run.train();
+  EXPECT_EQ(dumped_value(read_text(run.config.run / "config.resolved.yaml"), "precision"), "fp32");
+  run.config.precision = "fp32";
+  EXPECT_EQ(run.train().at("step"), 3);  // the same run
+  run.config.precision = "bf16";
+  EXPECT_NE(message_of<UsageError>([&] { run.train(); }).find("precision: fp32 -> bf16"),
+            std::string::npos);
+}
+
+TEST(TrainLicense, HasToBeAccepted) {
+  test::ToyRun run;
+  run.adapter.info_.license.accept = "toy-research";
+  EXPECT_NE(message_of<UsageError>([&] {
+              run.train({.dry_run = true});
+            }).find("write `accept_license: toy-research`"),
+            std::string::npos);
+  run.config.accept_license = "toy-research";
+  EXPECT_EQ(run.train().at("step"), 3);
 }
 
 }  // namespace

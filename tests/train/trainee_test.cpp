@@ -2,6 +2,7 @@
 
 #include "train_support.h"
 #include "ttsft/core/error.h"
+#include "ttsft/io/atomic_file.h"
 
 namespace ttsft {
 namespace {

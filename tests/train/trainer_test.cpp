@@ -79,6 +79,35 @@ TEST(Trainer, AccumulationEqualsOneLargeBatch) {
   }
 }
 
+// A constant on a loss has no gradient: the runs differ by the recorded draws alone.
+TEST(Trainer, ReplaysRecordedDraws) {
+  Trained plain, replayed({4, 6, 5, 7, 4, 6}, /*validation=*/2);
+  plain.config.train.shuffle = replayed.config.train.shuffle = false;
+  test::write_toy_set(plain.config.data.prepared, {4, 6, 5, 7, 4, 6}, 2);
+  plain.train();
+  replayed.adapter.faults->noise = 1;
+  NamedTensors draws;
+  for (int64_t i = 0; i < 6; ++i) {
+    const std::string id = "clip" + std::to_string(i);
+    draws.emplace_back(id + ".noise", torch::tensor({3.f}));
+    draws.emplace_back("2." + id + ".noise", torch::tensor({5.f}));
+  }
+  replayed.config.train.replay = replayed.config.eval.replay =
+      replayed.folder / "draws.safetensors";
+  save_tensors(replayed.config.train.replay, draws);
+  replayed.train();
+  const auto without = losses_of(plain), with = losses_of(replayed);
+  EXPECT_NEAR(with[0], without[0] + 3, 1e-5);
+  EXPECT_NEAR(with[1], without[1] + 5, 1e-5);
+  EXPECT_NEAR(with[2], without[2] + 3, 1e-5);
+  EXPECT_NEAR(replayed.rows(true)[0]["validation_loss"].get<double>(),
+              plain.rows(true)[0]["validation_loss"].get<double>() + 3, 1e-5);
+  replayed.config.run = replayed.folder / "other";
+  draws.resize(2);
+  save_tensors(replayed.config.train.replay, draws);
+  EXPECT_NE(message_of<DataError>([&] { replayed.train(); }).find(".noise"), std::string::npos);
+}
+
 TEST(Trainer, TheOrderWithinAStepDoesNotMatter) {
   Trained ordered({4, 9, 3, 6}), shuffled({4, 9, 3, 6});
   for (Trained* run : {&ordered, &shuffled}) {

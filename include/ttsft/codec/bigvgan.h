@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "ttsft/codec/resblock.h"
 #include "ttsft/io/tensor_file.h"
 #include "ttsft/nn/conv.h"
 #include "ttsft/nn/probe.h"
@@ -36,7 +37,8 @@ BigVganOptions read_bigvgan_options(const std::filesystem::path& config);
 class AntiAliasedSnakeImpl : public torch::nn::Module {
  public:
   explicit AntiAliasedSnakeImpl(int64_t channels);
-  torch::Tensor forward(const torch::Tensor& x);  // [B, C, T]
+  // [B, C, T]; beyond a row's end anything goes in and comes out.
+  torch::Tensor forward(const torch::Tensor& x, const Rows& rows = {});
 
  private:
   SnakeBeta act{nullptr};
@@ -45,15 +47,16 @@ class AntiAliasedSnakeImpl : public torch::nn::Module {
 };
 TORCH_MODULE(AntiAliasedSnake);
 
-// x + convs2(act(convs1(act(x)))) for each dilation. Child names: convs1, convs2, activations (two
-// for each dilation).
-class AmpBlockImpl : public torch::nn::Module {
+// Child names beside those of ResBlock: activations, two for each dilation.
+class AmpBlockImpl : public ResBlockImpl {
  public:
   AmpBlockImpl(int64_t channels, int64_t kernel, const std::vector<int64_t>& dilations);
-  torch::Tensor forward(torch::Tensor x, const StageProbe& probe = {});  // [B, C, T]
+
+ protected:
+  torch::Tensor activate(size_t pair, bool second, const torch::Tensor& x,
+                         const Rows& rows) override;
 
  private:
-  std::vector<Conv1d> convs1_, convs2_;
   std::vector<AntiAliasedSnake> activations_;
 };
 TORCH_MODULE(AmpBlock);
@@ -63,10 +66,10 @@ class BigVganImpl : public torch::nn::Module {
  public:
   explicit BigVganImpl(const BigVganOptions& options);
 
-  // Rows of one batch have the same number of frames. Stages: conv_pre, and of the first scale
-  // ups0, act0 (its first activation), stage0.
-  torch::Tensor forward(const torch::Tensor& mel,
-                        const StageProbe& probe = {});  // [B, mels, T] -> [B, N], in [-1, 1]
+  // [B, mels, T] -> [B, N], in [-1, 1]. Rows of unequal length must be zero beyond their ends; each
+  // wave is what it would be alone, and anything behind its end. Stages: conv_pre, and of the first
+  // scale ups0, act0 (its first activation), stage0.
+  torch::Tensor forward(const torch::Tensor& mel, Rows rows = {}, const StageProbe& probe = {});
 
   const BigVganOptions& options() const { return options_; }
 

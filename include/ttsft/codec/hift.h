@@ -10,12 +10,12 @@
 #include <string>
 #include <vector>
 
+#include "ttsft/codec/resblock.h"
 #include "ttsft/features/stft.h"
 #include "ttsft/io/tensor_file.h"
 #include "ttsft/nn/conv.h"
 #include "ttsft/nn/linear.h"
 #include "ttsft/nn/probe.h"
-#include "ttsft/nn/snake.h"
 
 namespace ttsft {
 
@@ -53,24 +53,11 @@ struct HiftNoise {
   torch::Tensor noise;  // [B, harmonics, N], standard normal
 };
 
-// convs2(snake(convs1(snake(x)))) + x for each dilation. Child names: convs1, convs2, activations1,
-// activations2.
-class SnakeResBlockImpl : public torch::nn::Module {
- public:
-  SnakeResBlockImpl(int64_t channels, int64_t kernel, const std::vector<int64_t>& dilations);
-  torch::Tensor forward(torch::Tensor x);  // [B, C, T]
-
- private:
-  std::vector<Conv1d> convs1_, convs2_;
-  std::vector<Snake> activations1_, activations2_;
-};
-TORCH_MODULE(SnakeResBlock);
-
 // |classifier(convolutions with ELU)|. Child names: condnet.0, .2, ..., classifier.
 class F0PredictorImpl : public torch::nn::Module {
  public:
   explicit F0PredictorImpl(const HiftOptions& options);
-  torch::Tensor forward(torch::Tensor mel);  // [B, mels, T] -> [B, T], Hz
+  torch::Tensor forward(torch::Tensor mel, const Rows& rows = {});  // [B, mels, T] -> [B, T], Hz
 
  private:
   std::vector<Conv1d> convs_;
@@ -83,22 +70,25 @@ class HiftImpl : public torch::nn::Module {
  public:
   explicit HiftImpl(const HiftOptions& options);
 
-  // Rows of one batch have the same number of frames.
-  torch::Tensor forward(const torch::Tensor& mel, const HiftNoise& noise,
-                        const StageProbe& probe = {});  // [B, mels, T] -> [B, T * 480]
+  // [B, mels, T] -> [B, T * 480]. Rows of unequal length must be zero beyond their ends; each wave
+  // is what it would be alone, and anything behind its end.
+  torch::Tensor forward(const torch::Tensor& mel, const HiftNoise& noise, const Rows& rows = {},
+                        const StageProbe& probe = {});
 
-  torch::Tensor f0(const torch::Tensor& mel);  // [B, mels, T] -> [B, T], Hz
+  torch::Tensor f0(const torch::Tensor& mel, const Rows& rows = {});  // [B, mels, T] -> [B, T], Hz
   // The excitation, [B, 1, N]. Phases are kept exact however long the clip is.
   torch::Tensor source(const torch::Tensor& f0, const HiftNoise& noise);
-  // Stages, first scale only: conv_pre, ups0, source_downs0, source_resblocks0, resblocks0 (its
-  // first block), and conv_post.
-  torch::Tensor decode(const torch::Tensor& mel, const torch::Tensor& source,
-                       const StageProbe& probe = {});  // [B, N]
+  // [B, N]. Stages, first scale only: conv_pre, ups0, source_downs0, source_resblocks0, resblocks0
+  // (its first block), and conv_post.
+  torch::Tensor decode(const torch::Tensor& mel, const torch::Tensor& source, Rows rows = {},
+                       const StageProbe& probe = {});
 
   const HiftOptions& options() const { return options_; }
 
  private:
-  torch::Tensor synthesize(const torch::Tensor& spectrum) const;  // [B, fft + 2, T] -> [B, N]
+  torch::Tensor source_spectrum(const torch::Tensor& source,
+                                const Rows& rows) const;  // [B, fft + 2, T]
+  torch::Tensor synthesize(const torch::Tensor& spectrum, const Rows& rows) const;  // [B, N]
 
   HiftOptions options_;
   StftOptions stft_;

@@ -62,9 +62,19 @@ struct CheckpointChoice : Binder::Flexible {
   void resolve_paths(const std::filesystem::path& folder) override;
 };
 
+// auto, or a number above 0.
+struct AutoNumber : Binder::Flexible {
+  std::optional<double> value;  // nullopt: auto
+  void parse_scalar(const std::string& text) override;
+  void parse_list(const std::vector<std::string>& items) override;
+  void parse_map(const std::map<std::string, std::string>& items) override;
+  std::string dump() const override;
+};
+
 struct DataConfig : Section {
   std::filesystem::path source, prepared, reference;
   std::string speaker, instruct;
+  AutoNumber batch_seconds;  // of audio in a batch of prep, padding included
   ValidationChoice validation;
   std::map<std::string, std::string> guards;
   void bind(Binder& b) override;
@@ -97,8 +107,10 @@ struct TrainConfig : Section {
   std::optional<int64_t> batch_tokens, batch_utterances;
   int64_t accumulate = 1;
   bool shuffle = true;
+  std::filesystem::path replay;
+  std::map<std::string, std::string> checks;  // by name: refuse | warn | off
   std::optional<double> dropout;
-  bool activation_checkpointing = false;
+  std::string activation_checkpointing = "auto";  // auto | true | false
   OptimizerConfig optimizer;
   ScheduleConfig schedule;
   double clip_grad_norm = 1.0;                           // 0: off
@@ -122,7 +134,7 @@ struct LoraConfig : Section {
 struct EvalConfig : Section {
   std::string split = "validation";  // validation | train | all
   CheckpointChoice checkpoints;
-  std::filesystem::path prompts;
+  std::filesystem::path prompts, replay;
   std::vector<double> lora_scales = {1.0};
   std::vector<std::string> metrics;
   void bind(Binder& b) override;
@@ -133,6 +145,7 @@ struct SynthConfig : Section {
   double temperature = 0.9, top_p = 1.0, min_p = 0.0, repetition_penalty = 1.05,
          length_penalty = 0.0;
   int64_t top_k = 50, beams = 1, max_frames = 2048;
+  std::optional<int64_t> batch;  // rows decoded together; none: as the model and the device have it
   double lora_scale = 1.0;
   std::string format = "pcm16";
   void bind(Binder& b) override;
@@ -144,6 +157,7 @@ struct RunConfig : Section {
   std::filesystem::path checkpoint, run;
   std::string device = "auto", precision = "auto";
   int64_t seed = 1;
+  std::string accept_license;  // the name of a licence that its reader agrees to
   DataConfig data;
   TrainConfig train;
   LoraConfig lora;

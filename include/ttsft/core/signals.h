@@ -1,5 +1,6 @@
-// First SIGINT or SIGTERM: a flag that loops look at between steps. Second: leave at once with 128
-// + signal.
+// SIGINT, SIGTERM, SIGHUP (a closed session) and SIGUSR1 (a batch system's warning before its time
+// limit): a flag that loops look at between steps. A second SIGINT or SIGTERM leaves at once with
+// 128 + signal; the first one after a SIGHUP or SIGUSR1 does not, because batch systems send both.
 #pragma once
 
 namespace ttsft {

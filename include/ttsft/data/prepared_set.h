@@ -6,8 +6,9 @@
 //   rejected.jsonl          each refused row with its reason
 //   rows.partial.jsonl      only while prep runs or after a kill: finished rows, so that it resumes
 //
-// index.json is written last and holds the hashes of both row files: a set that a kill left half
-// renewed, or that somebody edited, is never taken for a finished one.
+// index.json is written last and holds the hashes of both row files and, as "set_files", of what
+// the adapter put beside them: a set that a kill left half renewed, or that somebody edited, is
+// never taken for a finished one.
 #pragma once
 
 #include <filesystem>
@@ -15,32 +16,41 @@
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "ttsft/data/prepared_rows.h"
 #include "ttsft/data/utterance.h"
-#include "ttsft/io/atomic_file.h"
+#include "ttsft/io/folder_lock.h"
 
 namespace ttsft {
 
-struct PreparedRow {
-  std::string id;
-  std::string key;  // content hash of all that decided the row: audio bytes, text, encoder, options
-  double seconds = 0;            // of audio
-  nlohmann::ordered_json row;    // as it stands in train.jsonl
-  nlohmann::ordered_json notes;  // what prep found out about the recording; null: nothing
-};
+// The value of the index's key "set_files": {"speakers.json": {"hash"}, "clips": {"files", "stamp",
+// "hash"}}. A file's hash is of its content, a folder's of the names and contents of the files
+// directly in it; its stamp is of their names, sizes and times, so that opening reads none of them
+// unless the set was copied. Names that are not there are left out.
+nlohmann::ordered_json describe_set_files(const std::filesystem::path& folder,
+                                          const std::vector<std::string>& names);
 
 struct PreparedSet {
   std::filesystem::path folder;
-  nlohmann::ordered_json index;
-  std::vector<PreparedRow> train, validation;  // in manifest order
+  nlohmann::ordered_json index;    // without its list of utterances
+  PreparedRows train, validation;  // in manifest order
 
-  std::vector<PreparedRow> all() const;  // both, in manifest order
+  PreparedRows all() const;  // both, in manifest order
   // DataError when there is none, when it is half written or edited, when another version of ttsft
-  // wrote it, or when it was made for another model.
+  // wrote it, or when it was made for another model. Who reads the files beside the rows for longer
+  // holds a shared FolderLock, so that no prep changes them.
   static PreparedSet open(const std::filesystem::path& folder, const std::string& model);
+  // Without a look at the files beside the rows: for a report, or for prep, which looks at each.
+  static PreparedSet look(const std::filesystem::path& folder, const std::string& model);
+
+ private:
+  void assign_rows();
+
+  std::vector<bool> validates_;  // by place in the manifest
 };
 
 // The writing side. Rows may come in any order and from any thread; a row is safe from a kill as
@@ -51,9 +61,9 @@ class PreparedWriter {
   // another model, or an index.json that ttsft did not write. RunError: another ttsft writes here.
   PreparedWriter(std::filesystem::path folder, std::string model);
 
-  // The row of an earlier run that this content key still describes, or nullptr. Asking for it
-  // includes it in the set: no add() is needed. Valid until a row of the same id is added.
-  const PreparedRow* reusable(const std::string& id, const std::string& key) const;
+  // The row of an earlier run that this content key still describes. Asking for it includes it in
+  // the set: no add() is needed.
+  std::optional<PreparedRow> reusable(const std::string& id, const std::string& key) const;
   void add(const PreparedRow& row);
 
   // Splits, writes every file atomically and removes the partial one. `order` is the manifest's
@@ -69,12 +79,20 @@ class PreparedWriter {
  private:
   void load_finished();
   void load_journal();
-  void write_journal(const PreparedRow& row);
+  // A row as text: as a tree of JSON it would be six times as large.
+  struct StoredRow {
+    std::string key;
+    double seconds = 0;
+    std::string text, notes;  // JSON; notes: "" for none
+  };
+  void write_journal(const std::string& id, const StoredRow& row);
+  nlohmann::ordered_json write_rows(std::string_view name,
+                                    const std::vector<const StoredRow*>& rows) const;
 
   std::filesystem::path folder_;
   std::string model_;
   FolderLock lock_;
-  std::map<std::string, PreparedRow> rows_;
+  std::map<std::string, StoredRow> rows_;
   std::set<std::string> journaled_;        // ids whose row in rows_ stands in the journal
   mutable std::set<std::string> current_;  // ids added or reused in this run
   mutable std::mutex mutex_;

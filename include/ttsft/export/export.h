@@ -24,9 +24,10 @@ struct ExportOptions {
 // Weights become W + scale * scaling * B A. The folder appears under its name only after logits of
 // the exported files agree with those of the base with the adapter beside it, both in float32.
 //
-// Returns {"out", "checkpoint", "lora_scale", "logits_difference", "tolerance", "bytes", "license",
-// "seconds"}. logits_difference is the RMS of the difference over the RMS of the logits' deviation
-// from their mean.
+// Returns {"out", "checkpoint", "lora_scale", "logits_difference", "tolerance", "rounded_away",
+// "bytes", "license", "seconds"}. logits_difference is the RMS of the difference over the RMS of
+// the logits' deviation from their mean. rounded_away is the share of the values that an adapter
+// changes which the release's 16-bit type cannot tell from the base's; null where it has no such.
 //
 // UsageError: no out, an out folder that holds something, no checkpoint in the run. CheckError:
 // the logits differ; nothing is left under the name.

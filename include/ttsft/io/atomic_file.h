@@ -1,18 +1,22 @@
 // Files and folders that exist whole or not at all under their final name.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <string_view>
+#include <system_error>
+
+#include "ttsft/io/durability.h"
 
 namespace ttsft {
 
-// Written beside the target under a temporary name; commit() flushes to disk and renames; otherwise
-// removed.
+// Written beside the target under a temporary name; commit() flushes to disk (unless told not to)
+// and renames; otherwise removed.
 class AtomicFile {
  public:
-  explicit AtomicFile(std::filesystem::path target);
+  explicit AtomicFile(std::filesystem::path target, Durability durability = Durability::kDisk);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
@@ -23,6 +27,7 @@ class AtomicFile {
  private:
   std::filesystem::path target_, temporary_;
   std::ofstream stream_;
+  Durability durability_;
   bool committed_ = false;
 };
 
@@ -43,6 +48,21 @@ class AtomicFolder {
   bool committed_ = false;
 };
 
+// Waits once until all that was written to the file system of this folder is on the disk.
+void flush_file_system(const std::filesystem::path& folder);
+
+// How often this process has waited for a disk so far. Many small files must not each cost a wait.
+int64_t disk_waits();
+
+// Takes a folder out of sight at once and then removes it: what a kill in between leaves is
+// unfinished, and goes with the next remove_unfinished(). No error when there is no such folder.
+std::error_code remove_folder(const std::filesystem::path& folder);
+
+// Removes the unfinished files and folders that killed processes left directly in `folder`. What
+// belongs to a process that may be alive stays: one of this machine that runs, or one of another
+// machine, container or boot, which cannot be asked, that wrote there within a day.
+void remove_unfinished(const std::filesystem::path& folder);
+
 void write_text_atomic(const std::filesystem::path& file, std::string_view text);
 std::string read_text(
     const std::filesystem::path& file);  // throws DataError when it cannot be read
@@ -50,17 +70,10 @@ std::string read_text(
 // Hard link where the file system allows it, else a copy.
 void link_or_copy(const std::filesystem::path& from, const std::filesystem::path& to);
 
-// Exclusive lock on a folder for the life of the object (flock on <folder>/.lock); RunError when
-// another holds it.
-class FolderLock {
- public:
-  explicit FolderLock(const std::filesystem::path& folder);
-  ~FolderLock();
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
+// The folder itself, or the nearest above it that exists.
+std::filesystem::path nearest_existing(std::filesystem::path folder);
 
- private:
-  int descriptor_ = -1;
-};
+// Whether link_or_copy() can link between two places, of which either may be still to be made.
+bool one_file_system(const std::filesystem::path& a, const std::filesystem::path& b);
 
 }  // namespace ttsft

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "ttsft/io/durability.h"
 #include "ttsft/io/tensor_file.h"
 
 namespace ttsft {
@@ -24,6 +25,7 @@ class NpyFile : public TensorFile {
 
 // Version 1.0, byte for byte as numpy.save writes it, under a temporary name first.
 // logic_error: BF16, which has no numpy type; bytes that are not those of the shape.
-void write_npy(const std::filesystem::path& file, const TensorView& array);
+void write_npy(const std::filesystem::path& file, const TensorView& array,
+               Durability durability = Durability::kDisk);
 
 }  // namespace ttsft

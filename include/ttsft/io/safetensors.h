@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "ttsft/io/durability.h"
 #include "ttsft/io/tensor_file.h"
 
 namespace ttsft {
@@ -31,13 +32,15 @@ class SafetensorsReader : public TensorFile {
 
 // Writes under a temporary name and renames. Tensors keep the order given; names must be unique.
 void write_safetensors(const std::filesystem::path& file, const std::vector<TensorView>& tensors,
-                       const std::map<std::string, std::string>& metadata = {{"format", "pt"}});
+                       const std::map<std::string, std::string>& metadata = {{"format", "pt"}},
+                       Durability durability = Durability::kDisk);
 
 // The same for data too large to hold: `tensors` say name, dtype and shape, and one after the other
 // `fill` is given each of them with zeroed memory for its values.
 using TensorFill = std::function<void(const TensorView& tensor, std::span<std::byte> values)>;
 void stream_safetensors(const std::filesystem::path& file, const std::vector<TensorView>& tensors,
                         const TensorFill& fill,
-                        const std::map<std::string, std::string>& metadata = {{"format", "pt"}});
+                        const std::map<std::string, std::string>& metadata = {{"format", "pt"}},
+                        Durability durability = Durability::kDisk);
 
 }  // namespace ttsft

@@ -13,7 +13,8 @@
 #include <variant>
 #include <vector>
 
-#include "ttsft/io/tensor_file.h"
+#include "ttsft/io/durability.h"
+#include "ttsft/io/safetensors.h"
 
 namespace ttsft {
 
@@ -54,8 +55,11 @@ class TorchFile : public TensorFile {
 };
 
 // As torch.save writes it (zip, protocol 2, storages at 64-byte boundaries): torch.load reads it
-// with weights_only=True. Atomic. The tensors' bytes must be contiguous.
-void write_torch_file(const std::filesystem::path& file, const TorchValue& root);
+// with weights_only=True. Atomic. The tensors' bytes must be contiguous. With `fill`, one after the
+// other the tensors that have values but no bytes are asked for: data too large to hold. Each of
+// these has a storage of its own.
+void write_torch_file(const std::filesystem::path& file, const TorchValue& root,
+                      const TensorFill& fill = nullptr, Durability durability = Durability::kDisk);
 
 // A .safetensors file, or a torch.save file whatever its ending.
 std::shared_ptr<const TensorFile> open_tensor_file(const std::filesystem::path& file);

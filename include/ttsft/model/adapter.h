@@ -10,12 +10,12 @@
 #include <vector>
 
 #include "ttsft/config/run_config.h"
-#include "ttsft/io/tensor_file.h"
 #include "ttsft/model/checkpoint_set.h"
 #include "ttsft/model/info.h"
 #include "ttsft/model/preparer.h"
 #include "ttsft/model/stage.h"
 #include "ttsft/model/synthesizer.h"
+#include "ttsft/model/write_weights.h"
 
 namespace ttsft {
 
@@ -24,32 +24,6 @@ struct ModelContext {
   const RunConfig& config;
   torch::Device device = torch::kCPU;
   torch::Dtype dtype = torch::kFloat32;  // of the language model; codecs are float32
-};
-
-enum class FixtureSize {
-  kTiny,     // seconds on two cores; large enough to memorise two clips
-  kRelease,  // the released dimensions
-};
-
-// A random checkpoint in the released layout, as names and shapes: tools/fixture fills and writes
-// it.
-struct FixtureTensor {
-  std::string name;
-  DType dtype = DType::kF32;
-  Shape shape;
-  enum class Fill {
-    kNormal,
-    kOne,
-    kZero,
-    kSmall,
-    kCount
-  } fill = Fill::kNormal;  // kSmall: biases, near 0; kCount: usage counters, 1..2
-  double scale = 0.02;     // standard deviation of kNormal
-};
-struct FixtureFile {
-  std::string path;                    // within the checkpoint folder
-  std::vector<FixtureTensor> tensors;  // a safetensors file, or
-  std::string text;                    // a text file
 };
 
 class ModelAdapter {
@@ -69,6 +43,10 @@ class ModelAdapter {
   // "" when the folder is not a checkpoint of this model; else one line about it ("Qwen3-TTS 1.7B
   // Base, 28 layers"). DataError for a release of the family that is not taken, by its name.
   virtual std::string recognise(const std::filesystem::path& folder) const = 0;
+  // What the checkpoint in a folder that recognise() knows can be used for, from its small files.
+  virtual Abilities abilities(const std::filesystem::path& /*folder*/) const {
+    return {.stages = info().stages};
+  }
 
   virtual std::unique_ptr<Preparer> make_preparer(const ModelContext& context) const = 0;
   // checkpoint: kBase or kFull; adapters are put on the stage's module by the engine.
@@ -78,11 +56,10 @@ class ModelAdapter {
   virtual std::unique_ptr<Synthesizer> make_synthesizer(const ModelContext& context,
                                                         const CheckpointSet& checkpoints,
                                                         double lora_scale) const = 0;
-  // The complete released layout with the adapters merged. The engine verifies it.
-  virtual void export_checkpoint(const ModelContext& context, const CheckpointSet& checkpoints,
-                                 double lora_scale, const std::filesystem::path& out) const = 0;
-
-  virtual std::vector<FixtureFile> fixture(FixtureSize size) const = 0;
+  // The complete released layout with the adapters merged. The engine verifies it. Returns what
+  // rounding to the release's type did to the merged weights.
+  virtual Rounding export_checkpoint(const ModelContext& context, const CheckpointSet& checkpoints,
+                                     double lora_scale, const std::filesystem::path& out) const = 0;
 };
 
 }  // namespace ttsft

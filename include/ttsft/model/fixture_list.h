@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "ttsft/model/adapter.h"
+#include "ttsft/model/fixture.h"
 
 namespace ttsft {
 

@@ -19,6 +19,18 @@ struct License {
   std::string weights;  // "Apache-2.0"
   bool commercial = true;
   std::string note;  // what a user should know before a run; "" when nothing
+  // What `accept_license` must say before train and export; "" where the weights are free for all
+  // use.
+  std::string accept;
+};
+
+// What one checkpoint can be used for: told before anything of it is loaded.
+struct Abilities {
+  bool encode_audio = true;         // prep takes recordings; else only rows that bring their codes
+  bool clone = true;                // synth speaks with the voice of a recording
+  bool stream = false;              // its codes become sound while more of them come
+  std::vector<std::string> stages;  // what can be trained
+  std::string why_not;              // the cause of what it lacks, for an error line
 };
 
 struct ModelInfo {

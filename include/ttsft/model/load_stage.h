@@ -19,6 +19,10 @@ void require_releases(const ModelAdapter& adapter, const CheckpointSet& checkpoi
 // UsageError when the model has no stage of the name in train.stage.
 void require_stage(const RunConfig& config, const ModelInfo& info);
 
+// UsageError, with the line to write, when the weights' licence has to be accepted and the run file
+// does not.
+void require_accepted_license(const RunConfig& config, const ModelInfo& info);
+
 struct LoadedStage {
   std::unique_ptr<Stage> stage;
   std::optional<LoraSet> lora;  // of a kAdapter checkpoint, on the stage's module, not merged

@@ -5,6 +5,7 @@
 #include <torch/torch.h>
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,13 +16,13 @@ namespace ttsft {
 // Of one term over some tokens.
 struct TermTotals {
   double weight = 1.0;
-  int64_t tokens = 0;
-  double nll = 0;                        // sum over the tokens
-  int64_t correct = 0;                   // when accuracy was asked for
-  std::vector<double> nll_per_codebook;  // means' numerators; empty for terms without codebooks
+  double tokens = 0;                     // the denominator: tokens, each codebook's own, or weights
+  double sum = 0;                        // of the losses
+  std::optional<int64_t> correct;        // nothing where the term has no accuracy
+  std::vector<double> sum_per_codebook;  // means' numerators; empty for terms without codebooks
   std::vector<int64_t> correct_per_codebook;
-  int64_t tokens_per_codebook = 0;
-  double mean() const { return tokens ? nll / static_cast<double>(tokens) : 0.0; }
+  double tokens_per_codebook = 0;
+  double mean() const { return tokens > 0 ? sum / tokens : 0.0; }
 };
 
 struct LossTotals {
@@ -43,9 +44,9 @@ class LossSums {
     std::vector<std::string> ids;
     std::string term;
     double weight;
-    torch::Tensor nll;      // [rows, C], float64, C = 1 without codebooks
+    torch::Tensor sum;      // [rows, C], float64, C = 1 without codebooks
     torch::Tensor correct;  // [rows, C] counts, float64; undefined without accuracy
-    torch::Tensor tokens;   // [rows], float64: supervised positions per row
+    torch::Tensor tokens;   // [rows], float64: denominator of one column per row
     bool codebooks;
   };
   std::vector<Part> parts_;

@@ -10,6 +10,7 @@
 
 #include "ttsft/config/run_config.h"
 #include "ttsft/model/checkpoint.h"
+#include "ttsft/model/write_weights.h"
 
 namespace ttsft {
 
@@ -21,13 +22,19 @@ std::filesystem::path base_folder(const RunConfig& run, const CheckpointRef& che
 std::vector<std::string> merge_adapter(torch::nn::Module& module, const CheckpointRef& checkpoint,
                                        double lora_scale, torch::Device device);
 
-// All weights of a module by name, those in `masters` in their place: what a full checkpoint holds.
-std::map<std::string, torch::Tensor> full_weights(
-    torch::nn::Module& module, const std::map<std::string, torch::Tensor>& masters);
+// The adapter as synth speaks with it: folded in where weights are float32; beside the weights where
+// they are bfloat16, whose steps are wider than much of what a short training changes.
+void wear_adapter(torch::nn::Module& module, const CheckpointRef& checkpoint, double lora_scale,
+                  torch::Device device, torch::Dtype dtype);
 
-// The changed weights of a module after merge_adapter, by name, on the CPU: what an export writes.
-std::map<std::string, torch::Tensor> merged_weights(torch::nn::Module& module,
-                                                    const CheckpointRef& checkpoint,
-                                                    double lora_scale, torch::Device device);
+// All weights of a module by name, those in `masters` in their place: what a full checkpoint holds.
+WeightChanges full_weights(torch::nn::Module& module,
+                           const std::map<std::string, torch::Tensor>& masters);
+
+// The weights that an adapter changes, in float32, each merged on `device` when it is written: what
+// an export holds. The module keeps its own weights, so that they may lie in the mapped file, of
+// the file's own type. Nothing for a complete checkpoint. DataError: the adapter does not fit.
+WeightChanges merged_weights(torch::nn::Module& module, const CheckpointRef& checkpoint,
+                             double lora_scale, torch::Device device);
 
 }  // namespace ttsft

@@ -2,6 +2,7 @@
 // format out.
 #pragma once
 
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
@@ -20,7 +21,10 @@ struct PrepItem {
   std::vector<float> wave;        // load() leaves here what encode() wants (at the encoder's rate)
   std::vector<int64_t> text_ids;  // load() may leave the text's ids for encode()
   nlohmann::ordered_json row;     // encode(): the row of the prepared set
-  double seconds = 0;             // of audio
+  // encode() may leave here the writing of the files that the row names. Called once, from another
+  // thread, while the next batch is encoded; the row counts as prepared only after it.
+  std::function<void()> save;
+  double seconds = 0;   // of audio
   std::string refused;  // set by load() or encode(): why this row cannot be used; the run goes on
                         // without it
 };
@@ -49,7 +53,7 @@ class Preparer {
   virtual int64_t length(const PrepItem& item) const = 0;
   // Encodes a batch of like lengths. Each row must come out as if it were alone.
   virtual void encode(std::span<PrepItem*> batch) = 0;
-  // Budget of a batch in units of length(), padding included.
+  // Budget of a batch in units of length(), padding included: data.batch_seconds.
   virtual int64_t batch_budget() const = 0;
 
   // Files of the whole set beside the rows (speaker vectors, statistics), written into the prepared
@@ -57,6 +61,9 @@ class Preparer {
   // index.json should say about them.
   virtual nlohmann::ordered_json finish(const std::vector<Utterance>& rows,
                                         const std::filesystem::path& folder) = 0;
+  // Files and folders of the prepared folder that later steps read beside the rows. Those that are
+  // there after finish() are covered by index.json.
+  virtual std::vector<std::string> set_files() const { return {}; }
 };
 
 }  // namespace ttsft

@@ -1,26 +1,36 @@
-// Text to sound, one step at a time. The engine owns the loop, the limits and the files.
+// Text to sound, in parts: what a model says of its texts, its language model and its acoustic
+// part. The engine owns the loop, the limits and the files.
 #pragma once
 
 #include <torch/torch.h>
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "ttsft/audio/audio.h"
 #include "ttsft/model/acoustic.h"
+#include "ttsft/model/speech_lm.h"
 
 namespace ttsft {
-
-struct Prompt {
-  std::string text;  // one segment
-  uint64_t seed =
-      0;  // of this segment; equal seeds give equal results whatever else is in the batch
-};
 
 struct DecodeOptions {
   bool greedy = false;  // argmax after penalties and suppressions, sub-models too
   int64_t max_frames = 2048;
+};
+
+// How the segments of one text belong together, as upstream speaks them.
+struct Speaking {
+  bool chained = false;      // a segment's prompt holds what was said in the earlier ones
+  bool whole_text = false;   // the codes of all segments are decoded at once, without pauses
+  double pause_seconds = 0;  // silence between the waves of two segments
+};
+
+// One segment that was spoken.
+struct SpokenSegment {
+  std::string text;
+  torch::Tensor codes;  // [F, C] or [F], int64, CPU: as heard() left them
+  uint64_t seed = 0;
 };
 
 class Synthesizer {
@@ -29,28 +39,28 @@ class Synthesizer {
 
   // Pieces of a text that are spoken one by one, as the model's section of the run file asks.
   virtual std::vector<std::string> segments(const std::string& text) const = 0;
-  // Rows that may be decoded together.
-  virtual int64_t max_batch() const = 0;
+  virtual Speaking speaking() const { return {}; }
+  // Rows that may be decoded together where synth.batch does not say.
+  virtual int64_t max_batch() const { return tensor_options().device().is_cuda() ? 8 : 4; }
 
-  // Reads what begin() needs, so that the time it takes is not counted as decoding; begin() does it
-  // where nobody asked.
-  virtual void load() {}
+  // Reads what prompt() and language_model() need, which --codes-in does not, so that the time it
+  // takes is not counted as decoding.
+  virtual void load() = 0;
 
-  // Prefill. Afterwards every step() adds one frame to each row that is not finished.
-  virtual void begin(std::span<const Prompt> prompts, const DecodeOptions& options) = 0;
-  virtual void step() = 0;
-  virtual torch::Tensor finished()
-      const = 0;  // [B] bool, on the model's device: reading it waits for the device
-  // Newly generated tokens as the acoustic decoder gets them, a row each: [F, C] or [F], int64, on
-  // the CPU. The end token is not among them.
-  virtual std::vector<torch::Tensor> codes() = 0;
+  virtual SpeechLm& language_model() = 0;
+  virtual torch::TensorOptions tensor_options() const = 0;  // device and type of its inputs
+  virtual DecodingPlan plan(const DecodeOptions& options) = 0;
+  // earlier: codes of the segments before this one, where they are chained. UsageError: a text that
+  // the model has no places for.
+  virtual RowPrompt prompt(const std::string& segment, uint64_t seed,
+                           std::span<const torch::Tensor> earlier) = 0;
+  // What of the generated codes the acoustic part gets.
+  virtual torch::Tensor heard(const torch::Tensor& codes) const { return codes; }
 
-  // after_prompt: the codes follow the prompts of begin() (an in-context reference is decoded
-  // before them and cut off). Otherwise they stand alone (--codes-in) and begin() need not have
-  // been called. A row without frames comes out empty. DataError: codes of a wrong shape or outside
-  // the codebooks, noise that does not fit.
-  virtual std::vector<Audio> decode(const std::vector<torch::Tensor>& codes, bool after_prompt,
-                                    const Noise& noise) = 0;
+  virtual AcousticDecoder& acoustic() = 0;
+  // What is decoded for segments that the language model has spoken. Codes that stand alone
+  // (--codes-in) go to the acoustic part as they are.
+  virtual std::vector<AcousticRow> acoustic_rows(std::span<const SpokenSegment> segments);
 };
 
 }  // namespace ttsft

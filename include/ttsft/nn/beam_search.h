@@ -25,8 +25,7 @@ struct BeamOptions {
 
 class BeamSearch {
  public:
-  // capacity: steps at most, at least 1.
-  BeamSearch(const BeamOptions& options, int64_t texts, int64_t capacity, torch::Device device);
+  BeamSearch(const BeamOptions& options, int64_t texts, torch::Device device);
 
   // Where each of the B * N beams goes on. Rows of one text stand together.
   struct Step {
@@ -34,9 +33,15 @@ class BeamSearch {
     torch::Tensor rows;    // [B * N], int64: the earlier row that this one continues
   };
   // scores: log-probabilities of the next token after all processors, [B * N, V], float32. In the
-  // first step the beams of a text are equal, and only its first row counts. generators: one per
-  // text, unused unless sampling.
-  Step advance(const torch::Tensor& scores, std::vector<torch::Generator>& generators);
+  // first step the beams of a text are equal, and only its first row counts. uniform: [B, N * V] in
+  // (0, 1), not looked at unless sampling.
+  Step advance(const torch::Tensor& scores, const torch::Tensor& uniform = {});
+
+  // Text i goes on as text texts[i]: texts leave. [n], int64, on the device; none of them has gone
+  // on for more than `most` steps.
+  void keep(const torch::Tensor& texts, int64_t most);
+  // The texts of another search with the same options, behind ours; each counts its own steps.
+  void join(BeamSearch&& other);
 
   torch::Tensor finished() const { return finished_; }  // [B], bool
   // The best hypothesis of each text so far, without the end token; running beams count as
@@ -44,11 +49,17 @@ class BeamSearch {
   std::vector<torch::Tensor> best() const;
 
  private:
-  torch::Tensor lengthwise(const torch::Tensor& scores, int64_t tokens) const;
-  torch::Tensor candidates(const torch::Tensor& scores, std::vector<torch::Generator>& generators);
+  // scores [B, M] of hypotheses of so many tokens [B, 1]
+  torch::Tensor lengthwise(const torch::Tensor& scores, const torch::Tensor& tokens) const;
+  torch::Tensor candidates(const torch::Tensor& scores, const torch::Tensor& uniform) const;
+  void reserve(int64_t steps);
+  template <typename Change>
+  void each(const Change& change);
 
   BeamOptions options_;
-  int64_t texts_, steps_ = 0;
+  int64_t texts_;
+  int64_t most_ = 0;           // steps of the text that has gone on for longest
+  torch::Tensor steps_;        // [B], int64
   torch::Tensor beam_scores_;  // [B, N], sums of log-probabilities
   torch::Tensor tokens_;       // [B, N, capacity] of the running beams
   // Closed hypotheses, best first; -inf where there is none.

@@ -8,10 +8,35 @@
 
 namespace ttsft {
 
-// fn must be a pure function of its argument and of parameters that require gradients themselves;
-// the random state is not replayed, so it may not contain dropout (the engines refuse the
-// combination).
+// fn must be a pure function of its argument, of parameters that require gradients themselves, and
+// of the default random generators (of the CPU and of x's device): the second run sees them in the
+// state of the first, so dropout draws the same masks, and finds them as they were afterwards.
+//
+// Inside another checkpoint, and where no gradient is wanted, fn just runs: the outer one has
+// dropped its activations already.
 torch::Tensor checkpoint(std::function<torch::Tensor(const torch::Tensor&)> fn,
                          const torch::Tensor& x);
+
+// Runs fn over chunks of rows of x [N, ...] under one checkpoint each, so that the activations of
+// one chunk are alive at a time, and joins the results. fn gets (rows of x, first row, rows).
+torch::Tensor checkpoint_rows(
+    const std::function<torch::Tensor(const torch::Tensor&, int64_t, int64_t)>& fn,
+    const torch::Tensor& x, int64_t chunk);
+
+// A module whose forward pass can run its parts under checkpoint().
+class Recomputing {
+ public:
+  virtual ~Recomputing() = default;
+  void set_activation_checkpointing(bool on) { checkpointing_ = on; }
+
+ protected:
+  bool recomputes() const { return checkpointing_ && torch::GradMode::is_enabled(); }
+
+ private:
+  bool checkpointing_ = false;
+};
+
+// Switches every Recomputing module below this one; how many there are.
+int64_t set_activation_checkpointing(torch::nn::Module& module, bool on);
 
 }  // namespace ttsft

@@ -6,6 +6,8 @@
 
 #include <vector>
 
+#include "ttsft/nn/rows.h"
+
 namespace ttsft {
 
 struct ConvOptions {
@@ -15,13 +17,23 @@ struct ConvOptions {
   int64_t effective_kernel() const { return (kernel - 1) * dilation + 1; }
 };
 
-// Valid frames of each row of a right-padded batch [B, C, T].
-using RowLengths = std::vector<int64_t>;
-
-// x[b, :, lengths[b]:] = 0, in place. Rows of the full length cost nothing.
-void zero_beyond_(torch::Tensor& x, const RowLengths& lengths);
-
 enum class EdgePadding { kZeros, kReplicate };
+
+// What a causal network has heard so far, for input that comes piece by piece: for each layer the
+// last values of its own input. Layers are told apart by the order in which they run, so that every
+// piece must run the same ones.
+class ConvStream {
+ public:
+  void next_piece() { layer_ = 0; }
+  void forget() { past_.clear(); }  // the next piece starts a signal
+  // x [B, C, T] of the layer whose turn it is, with the `frames` values before it in front; zeros
+  // before the start.
+  torch::Tensor with_past(const torch::Tensor& x, int64_t frames);
+
+ private:
+  std::vector<torch::Tensor> past_;
+  size_t layer_ = 0;
+};
 
 // A plain Conv1d; weight [out, in / groups, kernel].
 class Conv1dImpl : public torch::nn::Module {
@@ -44,14 +56,15 @@ class CausalConv1dImpl : public torch::nn::Module {
  public:
   explicit CausalConv1dImpl(const ConvOptions& options, EdgePadding edge = EdgePadding::kZeros);
 
-  torch::Tensor forward(const torch::Tensor& x);  // [B, C, T] -> [B, C', ceil(T / stride)]
+  // [B, C, T] -> [B, C', ceil(T / stride)]. With a stream (stride 1, zero edges) x goes on from the
+  // piece before.
+  torch::Tensor forward(const torch::Tensor& x, ConvStream* stream = nullptr);
 
   // A batch of rows of unequal length: each row comes out as it would alone, its own padding
   // included. x must be zero beyond the lengths; so is the result, whose lengths replace `lengths`.
   torch::Tensor forward_rows(const torch::Tensor& x, RowLengths& lengths);
 
  private:
-  torch::Tensor replicate_edges(const torch::Tensor& x, const RowLengths* lengths) const;
   torch::Tensor convolve(const torch::Tensor& x, const RowLengths* lengths);
 
   ConvOptions options_;
@@ -76,23 +89,14 @@ TORCH_MODULE(ConvTranspose1d);
 class CausalConvTranspose1dImpl : public torch::nn::Module {
  public:
   explicit CausalConvTranspose1dImpl(const ConvOptions& options);
-  torch::Tensor forward(const torch::Tensor& x);  // [B, C, T] -> [B, C', T * stride]
+  // [B, C, T] -> [B, C', T * stride]. With a stream x goes on from the piece before.
+  torch::Tensor forward(const torch::Tensor& x, ConvStream* stream = nullptr);
 
  private:
   ConvOptions options_;
   ConvTranspose1d conv{nullptr};
 };
 TORCH_MODULE(CausalConvTranspose1d);
-
-// SnakeBeta (BigVGAN, Lee et al. 2022) with log-scale parameters:
-// x + sin^2(exp(alpha) x) / (exp(beta) + 1e-9).
-class SnakeBetaImpl : public torch::nn::Module {
- public:
-  explicit SnakeBetaImpl(int64_t channels);
-  torch::Tensor forward(const torch::Tensor& x);  // [B, C, T]
-  torch::Tensor alpha, beta;                      // [C]
-};
-TORCH_MODULE(SnakeBeta);
 
 // Modules by their upstream index or name, where upstream counts activations that hold no weights:
 // "layers.0", "layers.1", "layers.3".

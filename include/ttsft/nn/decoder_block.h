@@ -5,8 +5,9 @@
 #include <torch/torch.h>
 
 #include <optional>
-#include <string>
+#include <vector>
 
+#include "ttsft/nn/checkpointing.h"
 #include "ttsft/nn/kv_cache.h"
 #include "ttsft/nn/layers.h"
 #include "ttsft/nn/linear.h"
@@ -19,28 +20,51 @@ enum class MlpKind {
   kSwiGlu,  // down(silu(gate(x)) * up(x))
   kGelu,    // fc2(gelu(fc1(x))), exact gelu
 };
+enum class QkNorm {
+  kNone,
+  kPerHead,  // RMSNorm over head_dim on q and k before the rotation (Qwen3)
+  kWhole,    // over all heads side by side (Voxtral's codec)
+};
+
+// What upstream calls the members. Hugging Face's names unless a model says otherwise.
+struct BlockNames {
+  const char *q = "q_proj", *k = "k_proj", *v = "v_proj", *o = "o_proj";
+  const char* qkv = nullptr;  // one projection in place of q, k and v, their rows in this order
+  const char *gate = "gate_proj", *up = "up_proj", *down = "down_proj";
+  const char *attention = "self_attn", *mlp = "mlp";
+  const char *attention_norm = "input_layernorm", *mlp_norm = "post_attention_layernorm";
+  const char *attention_scale = "self_attn_layer_scale", *mlp_scale = "mlp_layer_scale";
+  // Of the two modules above; null: these are parameters of the block and no modules.
+  const char* scale_parameter = "scale";
+};
 
 struct BlockOptions {
   int64_t hidden = 0, intermediate = 0, heads = 0, kv_heads = 0, head_dim = 0;
   double norm_eps = 1e-6;
+  double qk_norm_eps = 0;  // 0: norm_eps
   NormKind norm = NormKind::kRms;
   MlpKind mlp = MlpKind::kSwiGlu;
-  bool qk_norm = false;      // RMSNorm over head_dim on q and k before the rotation (Qwen3)
+  QkNorm qk_norm = QkNorm::kNone;
   bool qkv_bias = false;     // Qwen2
   bool layer_scale = false;  // codecs
-  int64_t window =
-      0;  // 0: all earlier positions; n: key j is visible to query i when 0 <= i - j < n
+  bool causal = true;
+  // Attention with linear biases (Press et al. 2022) of slopes 2^(-8 h / heads), h from 0.
+  bool alibi = false;
+  // 0: all earlier positions; n: key j is visible to query i when 0 <= i - j < n
+  int64_t window = 0;
+  BlockNames names;
 };
 
 // What a forward needs besides x.
 struct AttentionContext {
-  const Rope* rope = nullptr;
-  torch::Tensor
-      mask;  // bool, true = visible, broadcast to [B, heads, T, S]; undefined: plain causal
+  const Rope* rope = nullptr;  // null: no rotation
+  // Bool, true = visible, or what is added to the scores; broadcast to [B, heads, T, S].
+  torch::Tensor mask;
+  bool causal = false;       // without a mask: each sees the ones before it
   KvCache* cache = nullptr;  // with a cache, x holds the new positions only
+  const KvCache::Step* step = nullptr;
 };
 
-// Upstream member names are Hugging Face's: q_proj, k_proj, v_proj, o_proj, q_norm, k_norm.
 class AttentionImpl : public torch::nn::Module {
  public:
   explicit AttentionImpl(const BlockOptions& options);
@@ -48,8 +72,12 @@ class AttentionImpl : public torch::nn::Module {
                         int64_t layer);  // [B, T, D]
 
  private:
+  // q [B, H, T, d], k and v [B, Hkv, S, d] -> [B, H, T, d]
+  torch::Tensor attend(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                       const AttentionContext& context) const;
+
   BlockOptions options_;
-  Linear q_proj{nullptr}, k_proj{nullptr}, v_proj{nullptr}, o_proj{nullptr};
+  Linear q_proj{nullptr}, k_proj{nullptr}, v_proj{nullptr}, qkv{nullptr}, o_proj{nullptr};
   RmsNorm q_norm{nullptr}, k_norm{nullptr};
 };
 TORCH_MODULE(Attention);
@@ -72,40 +100,53 @@ class DecoderBlockImpl : public torch::nn::Module {
                         int64_t layer);  // [B, T, D]
 
  private:
-  torch::nn::AnyModule input_layernorm, post_attention_layernorm;
-  Attention self_attn{nullptr};
-  Mlp mlp{nullptr};
-  LayerScale self_attn_layer_scale{nullptr}, mlp_layer_scale{nullptr};
+  torch::Tensor scale(const char* name, const BlockOptions& options);
+
+  torch::nn::AnyModule attention_norm_, mlp_norm_;
+  Attention attention_{nullptr};
+  Mlp mlp_{nullptr};
+  torch::Tensor attention_scale_, mlp_scale_;  // [D], parameters; undefined: none
 };
 TORCH_MODULE(DecoderBlock);
 
-// A stack of blocks that shares one rotation. activation_checkpointing recomputes each block in the
-// backward pass.
+// ALiBi's slopes as Voxtral's codec has them: the first is 1, not 2^(-8 / heads).
+std::vector<double> alibi_slopes(int64_t heads);
+
+// A stack of blocks that shares one rotation.
 struct StackOptions {
   BlockOptions block;
   int64_t layers = 0;
+  bool rotates = true;  // false: positions come from elsewhere (ALiBi)
   double rope_theta = 10000;
+  RopeLayout rope_layout = RopeLayout::kHalves;
+  bool rope_bf16_table = false;
   std::optional<Llama3Scaling> rope_scaling;
 };
 
-class DecoderStackImpl : public torch::nn::Module {
+class DecoderStackImpl : public torch::nn::Module, public Recomputing {
  public:
   explicit DecoderStackImpl(const StackOptions& options);
 
-  // positions [T] or [B, T]; undefined: 0.. or, with a cache, the ones that follow it.
+  // positions [T] or [B, T]; undefined: 0.. or, with a cache, the ones that follow each row.
+  // mask: bool, true = visible, broadcast to [B, heads, T, T]; undefined: as the options say. Not
+  // with a cache, whose rows see what is theirs.
   torch::Tensor forward(torch::Tensor x, const torch::Tensor& positions = {},
                         const torch::Tensor& mask = {},
                         KvCache* cache = nullptr);  // [B, T, D]
 
-  KvCache make_cache(int64_t batch, int64_t capacity, torch::TensorOptions options) const;
-  void set_activation_checkpointing(bool on) { checkpointing_ = on; }
+  KvCache make_cache(int64_t rows, int64_t capacity, torch::TensorOptions options) const;
   const StackOptions& options() const { return options_; }
   DecoderBlock block(int64_t i) const { return blocks_[i]; }
 
  private:
+  torch::Tensor own_mask(int64_t time, const torch::Tensor& given,
+                         torch::TensorOptions options) const;
+  torch::Tensor alibi_bias(const torch::Tensor& distance, const torch::Tensor& visible,
+                           torch::TensorOptions options) const;
+
   StackOptions options_;
+  RopeTable rope_;
   std::vector<DecoderBlock> blocks_;
-  bool checkpointing_ = false;
 };
 TORCH_MODULE(DecoderStack);
 

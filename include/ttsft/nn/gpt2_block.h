@@ -8,6 +8,7 @@
 
 #include <vector>
 
+#include "ttsft/nn/checkpointing.h"
 #include "ttsft/nn/kv_cache.h"
 #include "ttsft/nn/layers.h"
 #include "ttsft/nn/linear.h"
@@ -26,8 +27,10 @@ struct Gpt2Options {
 
 // What a forward needs besides x.
 struct Gpt2Context {
-  torch::Tensor mask;        // bool, true = visible, broadcast to [B, H, T, S]; undefined: causal
+  torch::Tensor mask;        // bool, true = visible, broadcast to [B, H, T, S]
+  bool causal = false;       // without a mask: each sees the ones before it
   KvCache* cache = nullptr;  // with a cache, x holds the new positions only
+  const KvCache::Step* step = nullptr;
 };
 
 // c_attn yields q, k and v side by side.
@@ -68,7 +71,7 @@ class Gpt2BlockImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Gpt2Block);
 
-class Gpt2StackImpl : public torch::nn::Module {
+class Gpt2StackImpl : public torch::nn::Module, public Recomputing {
  public:
   explicit Gpt2StackImpl(const Gpt2Options& options);
 
@@ -77,9 +80,6 @@ class Gpt2StackImpl : public torch::nn::Module {
                         KvCache* cache = nullptr);  // [B, T, D]
 
   KvCache make_cache(int64_t batch, int64_t capacity, torch::TensorOptions options) const;
-  // Recompute each block in the backward pass. Not together with dropout (checkpoint() does not
-  // replay random numbers): forward() throws std::logic_error when both are on.
-  void set_activation_checkpointing(bool on) { checkpointing_ = on; }
   const Gpt2Options& options() const { return options_; }
   Gpt2Block block(int64_t i) const { return h_[static_cast<size_t>(i)]; }
 
@@ -88,7 +88,6 @@ class Gpt2StackImpl : public torch::nn::Module {
  private:
   Gpt2Options options_;
   std::vector<Gpt2Block> h_;
-  bool checkpointing_ = false;
 };
 TORCH_MODULE(Gpt2Stack);
 

@@ -40,10 +40,10 @@ class LayerNormImpl : public torch::nn::Module {
 };
 TORCH_MODULE(LayerNorm);
 
-// x * scale, one factor per channel (LayerScale, Touvron et al. 2021).
+// x * scale, one factor per channel (LayerScale, Touvron et al. 2021). name: of the parameter.
 class LayerScaleImpl : public torch::nn::Module {
  public:
-  explicit LayerScaleImpl(int64_t dim);
+  explicit LayerScaleImpl(int64_t dim, const char* name = "scale");
   torch::Tensor forward(const torch::Tensor& x);
   torch::Tensor scale;
 };

@@ -36,6 +36,27 @@ struct Rope {
 Rope make_rope(const torch::Tensor& positions, const RopeOptions& options, torch::Dtype dtype);
 Rope make_rope(const torch::Tensor& positions, int64_t head_dim, double theta, torch::Dtype dtype);
 
+// cos and sin of positions 0, 1, .. for a stack of layers, made once per device and type and looked
+// up afterwards.
+class RopeTable {
+ public:
+  // bf16: the table is rounded to bfloat16 whatever the model's type (Fish Speech).
+  explicit RopeTable(const RopeOptions& options, bool bf16 = false)
+      : options_(options), bf16_(bf16) {}
+
+  const RopeOptions& options() const { return options_; }
+  Rope range(int64_t first, int64_t time, torch::Device device, torch::Dtype dtype);
+  // positions [T] or [B, T], all below bound.
+  Rope at(const torch::Tensor& positions, int64_t bound, torch::Dtype dtype);
+
+ private:
+  void reserve(int64_t positions, torch::Device device, torch::Dtype dtype);
+
+  RopeOptions options_;
+  bool bf16_;
+  torch::Tensor cos_, sin_;  // [1, 1, P, head_dim]
+};
+
 torch::Tensor apply_rope(const torch::Tensor& x, const Rope& rope);  // [B, H, T, head_dim]
 
 }  // namespace ttsft

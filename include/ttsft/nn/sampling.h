@@ -1,10 +1,8 @@
-// From logits to tokens, in the order of Hugging Face's generate: penalty, suppression,
-// temperature, top-k, top-p.
+// From scores to tokens, in the order of Hugging Face's generate: temperature, top-k, top-p. What
+// comes before it are rules (nn/token_rules.h).
 #pragma once
 
 #include <torch/torch.h>
-
-#include <vector>
 
 namespace ttsft {
 
@@ -18,16 +16,11 @@ struct SamplingOptions {
   int64_t min_keep = 1;  // no filter leaves fewer; Hugging Face keeps 2 for each beam of a search
 };
 
-// Scores of ids seen before are divided by the penalty where positive and multiplied where
-// negative. In place. seen: [B, V] bool.
-void apply_repetition_penalty(torch::Tensor& scores, const torch::Tensor& seen, double penalty);
-
 // Temperature and filters; dropped entries become -inf.
 torch::Tensor filter_scores(torch::Tensor scores, const SamplingOptions& options);  // [B, V]
 
-// One token per row. Each row draws from its own generator, so that a text's result does not depend
-// on its neighbours.
+// One token per row. uniform: [R, V] in (0, 1), not looked at when greedy.
 torch::Tensor pick_tokens(const torch::Tensor& scores, const SamplingOptions& options,
-                          std::vector<torch::Generator>& generators);  // [B, V] -> [B]
+                          const torch::Tensor& uniform);  // [R, V] -> [R]
 
 }  // namespace ttsft

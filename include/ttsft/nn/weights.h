@@ -23,11 +23,12 @@ torch::Tensor copy_tensor(const TensorView& view);  // owns its memory
 // For write_safetensors; the tensor must be contiguous on the CPU and outlive the view.
 TensorView view_tensor(const std::string& name, const torch::Tensor& tensor);
 
-// Named tensors of any device, written as they are (moved to the CPU one after the other would need
-// more calls; all are moved first).
+// Named tensors of any device, written as they are. One of them is on the host at a time, whatever
+// their number.
 void save_tensors(const std::filesystem::path& file,
                   const std::vector<std::pair<std::string, torch::Tensor>>& tensors,
-                  const std::map<std::string, std::string>& metadata = {{"format", "pt"}});
+                  const std::map<std::string, std::string>& metadata = {{"format", "pt"}},
+                  Durability durability = Durability::kDisk);
 
 struct LoadOptions {
   torch::Device device = torch::kCPU;

@@ -18,7 +18,9 @@ struct SynthOptions {
   std::optional<std::string> text;
   std::filesystem::path texts;     // a text per line, or `id|text`; out is then a folder
   std::filesystem::path codes_in;  // safetensors with one integer tensor `codes`, [F, C] or [F]
-  std::filesystem::path out;       // wav, or with texts a folder of <id>.wav
+  std::filesystem::path out;  // wav, with texts a folder of <id>.wav, "-": standard output
+  bool stream = false;        // the wave is written while it is made; a single text
+  bool raw = false;           // samples without a header
   std::vector<std::string> checkpoints;  // of resolve_checkpoint_set; the base when there is none
   std::optional<double> lora_scale;      // synth.lora_scale when absent
   bool greedy = false;
@@ -31,12 +33,12 @@ struct SynthOptions {
 // Texts are cut into segments as the model asks, segments of like length are decoded together, and
 // each text's wav is written as soon as it is whole. A segment's random numbers depend on `seed`
 // and its number within the text alone, so a text sounds the same alone and in a file of many.
-// Several segments are joined with 0.2 s of silence; their codes without any.
+// Several segments are joined with the model's own pause; their codes without any.
 //
 // Returns {"out", "seconds" (of audio), "frames", "rtf", "reached_limit", "segments", "checkpoint",
-// "lora_scale", "sample_rate", "elapsed_seconds"}; with texts also "texts": [{"id", "out",
+// "lora_scale", "sample_rate", "elapsed_seconds", "first_audio_seconds"}; with texts also "texts": [{"id", "out",
 // "seconds", "frames", "segments", "reached_limit"}]. rtf is the time of decoding over the time of
-// audio, loading left out.
+// audio, loading left out; first_audio_seconds is the time until the first samples were there.
 //
 // UsageError: flags that contradict each other, an empty text, a place that cannot be written, all
 // before a model is loaded. DataError: files of codes, noise or texts. RunError: no frame was

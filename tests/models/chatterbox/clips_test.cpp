@@ -104,7 +104,7 @@ TEST(Clips, FileNamesHoldAnyId) {
 }
 
 TEST(Clips, AnotherClipIsNeverTheClipItself) {
-  const std::vector<std::string> clips = {"a", "b", "c", "d"};
+  const ClipList<std::string> clips = {"a", "b", "c", "d"};
   std::set<std::string> chosen;
   for (uint64_t seed = 0; seed < 20; ++seed) {
     const std::string other = choose_other(clips, "b", seed);

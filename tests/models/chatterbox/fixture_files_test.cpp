@@ -1,6 +1,6 @@
 // The fixture's list of names and shapes, which is written out from the specification, against
 // upstream's files and against the sizes that upstream's classes have at release size.
-#include "models/chatterbox/fixture_files.h"
+#include "models/chatterbox/fixture/files.h"
 
 #include <gtest/gtest.h>
 

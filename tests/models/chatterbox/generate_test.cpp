@@ -8,6 +8,7 @@
 #include "models/chatterbox/voice.h"
 #include "models/chatterbox/weights.h"
 #include "tests/models/chatterbox/chatterbox_fixture.h"
+#include "tests/support/spoken.h"
 #include "ttsft/io/json_reader.h"
 
 namespace ttsft::chatterbox::test {
@@ -24,7 +25,7 @@ class Generation : public testing::Test {
     config_ = read_config(checkpoint);
     T3 t3 = load_t3(checkpoint, config_.t3, torch::kCPU, torch::kFloat32);
     t3->eval();
-    generator_ = std::make_unique<CodeGenerator>(t3, config_.t3, torch::kCPU, torch::kFloat32);
+    lm_ = std::make_unique<T3Lm>(t3, config_.t3, torch::kFloat32);
     voice_ = read_voice(checkpoint / kVoiceFile).t3;
     options_.sampling.greedy = true;
     options_.repetition_penalty = 1.0;
@@ -39,25 +40,30 @@ class Generation : public testing::Test {
     return result;
   }
 
+  // The codes of each text and the end behind them, where it came.
   std::vector<torch::Tensor> generate(const std::vector<std::string>& texts) {
-    std::vector<std::vector<int64_t>> rows;
-    std::vector<uint64_t> seeds;
+    std::vector<RowPrompt> prompts;
     for (const std::string& text : texts) {
-      rows.push_back(ids(text));
-      seeds.push_back(7);
+      prompts.push_back(lm_->prompt(ids(text), voice_, exaggeration_, start_tokens_));
+      prompts.back().seed = 7;
     }
-    generator_->begin(rows, voice_, seeds, options_);
-    for (int64_t i = 0; i < options_.max_steps; ++i) {
-      if (i == 0 || i == 5) logits_.push_back(torch::Tensor());
-      generator_->step();
-      if (i == 0 || i == 5) logits_.back() = generator_->last_logits().clone();
+    FrameDecoder decoder(*lm_, decoding_plan(options_), torch::kFloat32);
+    decoder.admit(prompts);
+    logits_.push_back(decoder.last_logits().clone());
+    for (int64_t i = 0; i < 6; ++i) decoder.step();
+    logits_.push_back(decoder.last_logits().clone());
+    std::vector<torch::Tensor> tokens;
+    for (const DecodedRow& row : ttsft::test::decode_all(decoder)) {
+      tokens.push_back(row.codes);
+      if (!row.reached_limit)
+        tokens.back() = torch::cat({row.codes, torch::tensor({int64_t{kStopSpeech}})});
     }
-    return generator_->tokens();
+    return tokens;
   }
 
   void expect_tokens(const char* name, double cfg_weight, int64_t start_tokens) {
     options_.cfg_weight = cfg_weight;
-    options_.start_tokens = start_tokens;
+    start_tokens_ = start_tokens;
     const auto want = expected_synth()[name]["tokens"].get<std::vector<int64_t>>();
     const std::string text = expected_synth()["text"].get<std::string>();
     expect_equal(generate({text})[0], torch::tensor(want, torch::kInt64), name);
@@ -65,9 +71,11 @@ class Generation : public testing::Test {
 
   c10::InferenceMode inference_;
   Config config_;
-  std::unique_ptr<CodeGenerator> generator_;
+  std::unique_ptr<T3Lm> lm_;
   Condition voice_;
   GenerateOptions options_;
+  double exaggeration_ = 0.5;
+  int64_t start_tokens_ = 2;
   std::vector<torch::Tensor> logits_;  // of steps 0 and 5
 };
 
@@ -113,17 +121,17 @@ TEST_F(Generation, ExaggerationMatters) {
   const auto calm = generate({text});
   const torch::Tensor before = logits_[0];
   logits_.clear();
-  options_.exaggeration = 0.9;
+  exaggeration_ = 0.9;
   generate({text});
   EXPECT_FALSE(torch::allclose(before, logits_[0], 1e-4, 1e-4));
 }
 
 TEST_F(Generation, EndsWhereTheModelHasNoPlacesLeft) {
   options_.max_steps = config_.t3.max_speech_tokens + 5;
-  generator_->begin({ids("Yes.")}, voice_, {1}, options_);
-  for (int64_t i = 0; i < options_.max_steps; ++i) generator_->step();
-  EXPECT_TRUE(generator_->finished().all().item<bool>());
-  EXPECT_LE(generator_->tokens()[0].size(0), config_.t3.max_speech_tokens);
+  options_.sampling.greedy = false;
+  options_.sampling.temperature = 50.0;
+  const torch::Tensor tokens = generate({"Yes."})[0];
+  EXPECT_LE(tokens.size(0), config_.t3.max_speech_tokens);
 }
 
 TEST(Processors, OnStoredLogits) {
@@ -137,7 +145,7 @@ TEST(Processors, OnStoredLogits) {
     const auto& s = one["settings"];
     torch::Tensor scores =
         (conditioned + s["cfg_weight"].get<double>() * (conditioned - unconditioned)).unsqueeze(0);
-    apply_repetition_penalty(scores, seen, s["repetition_penalty"]);
+    scores = repetition_penalty(s["repetition_penalty"])->apply(scores, {seen, {}, {}});
     SamplingOptions options;
     options.temperature = s["temperature"];
     options.min_p = s["min_p"];

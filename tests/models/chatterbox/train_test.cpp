@@ -118,7 +118,8 @@ TEST(Training, HiddenTextsAreTheSameAfterResuming) {
 TEST(Pilot, SixtyFourShortClipsLearn) {
   const TemporaryFolder folder;
   const ModelAdapter& adapter = find_model("chatterbox");
-  write_fixture(adapter.fixture(FixtureSize::kTiny), folder / "checkpoint", 3);
+  write_fixture(ttsft::fixture_files(adapter.info().folder, FixtureSize::kTiny),
+                folder / "checkpoint", 3);
   RunConfig config = default_run("chatterbox");
   config.checkpoint = folder / "checkpoint";
   config.run = folder / "run";
@@ -147,7 +148,7 @@ TEST(Pilot, SixtyFourShortClipsLearn) {
     ids.push_back(id);
     labels += codes + 1;
   }
-  write_speakers(config.data.prepared / "speakers.json", {{"reader", ids}});
+  write_speakers(config.data.prepared / "speakers.json", {{"reader", {ids.begin(), ids.end()}}});
   writer.finish(ids, {}, {}, {{"validation", {{"share", 0.0}}}});
 
   config.train.method = "full";

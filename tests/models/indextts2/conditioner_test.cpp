@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "tests/models/indextts2/gpt_fixture.h"
 #include "tests/support/temporary_folder.h"
 #include "ttsft/core/error.h"
@@ -15,8 +17,8 @@ class ConditionerTest : public testing::Test {
   static torch::Tensor features(const std::string& id) {
     return expected("prep", id + ".w2v_feat").unsqueeze(0);
   }
-  static torch::Tensor length(const std::string& id) {
-    return expected("prep", id + ".attention_mask").to(torch::kInt64).sum().view({1});
+  static ConditionLengths length(const std::string& id) {
+    return {expected("prep", id + ".attention_mask").to(torch::kInt64).sum().view({1})};
   }
 
   Conditioner model_ =
@@ -61,15 +63,46 @@ TEST_F(ConditionerTest, RowsOfABatchComeOutAsAlone) {
   const torch::Tensor c = features("c"), ref = features("ref").narrow(1, 0, c.size(1));
   const torch::Tensor lengths = torch::tensor({c.size(1), c.size(1) - 5});
   const torch::Tensor both = torch::cat({c, ref});
-  const torch::Tensor condition = model_->condition(both, lengths);
-  const torch::Tensor emotion = model_->emotion(both, lengths);
+  const torch::Tensor condition = model_->condition(both, {lengths});
+  const torch::Tensor emotion = model_->emotion(both, {lengths});
   for (int64_t row = 0; row < 2; ++row) {
-    const torch::Tensor x = both.narrow(0, row, 1), n = lengths.narrow(0, row, 1);
+    const torch::Tensor x = both.narrow(0, row, 1);
+    const ConditionLengths n = {lengths.narrow(0, row, 1)};
     expect_close(condition[row], model_->condition(x, n)[0], 1e-5);
     expect_close(emotion[row], model_->emotion(x, n)[0], 1e-5);
   }
   EXPECT_GT((condition[1] - model_->condition(both)[1]).abs().max().item<double>(), 1e-4)
       << "masked frames must not be heard";
+}
+
+TEST_F(ConditionerTest, RowsOfUnequalLengthComeOutAsAlone) {
+  const std::vector<std::string> ids = {"a", "b", "c", "ref"};
+  int64_t longest = 0;
+  for (const std::string& id : ids) longest = std::max(longest, features(id).size(1));
+  std::vector<torch::Tensor> rows, valid;
+  std::vector<int64_t> frames;
+  for (const std::string& id : ids) {
+    frames.push_back(features(id).size(1));
+    valid.push_back(length(id).valid);
+    // What lies beyond a row must not be heard, whatever it is.
+    const torch::Tensor beyond =
+        torch::full({1, longest - frames.back(), features(id).size(2)}, 7.);
+    rows.push_back(torch::cat({features(id), beyond}, 1));
+  }
+  ASSERT_GT(std::set<int64_t>(frames.begin(), frames.end()).size(), 2u);
+  const torch::Tensor x = torch::cat(rows);
+  const torch::Tensor frame_counts = torch::tensor(frames);
+  for (const bool all_count : {false, true}) {
+    const ConditionLengths lengths{all_count ? torch::Tensor() : torch::cat(valid), frame_counts};
+    const torch::Tensor condition = model_->condition(x, lengths);
+    const torch::Tensor emotion = model_->emotion(x, lengths);
+    for (size_t row = 0; row < ids.size(); ++row) {
+      const auto at = static_cast<int64_t>(row);
+      const ConditionLengths own = all_count ? ConditionLengths{} : length(ids[row]);
+      expect_close(condition[at], model_->condition(features(ids[row]), own)[0], 1e-5, ids[row]);
+      expect_close(emotion[at], model_->emotion(features(ids[row]), own)[0], 1e-5, ids[row]);
+    }
+  }
 }
 
 TEST_F(ConditionerTest, LongRecordingsArePiecedTogether) {

@@ -7,6 +7,7 @@
 #include "tests/models/indextts2/gpt_fixture.h"
 #include "tests/support/temporary_folder.h"
 #include "ttsft/core/error.h"
+#include "ttsft/io/atomic_file.h"
 
 namespace ttsft::indextts2::test {
 namespace {

@@ -1,11 +1,11 @@
-#include "models/indextts2/fixture_files.h"
+#include "models/indextts2/fixture/files.h"
 
 #include <gtest/gtest.h>
 
 #include <set>
 
 #include "models/indextts2/arrays.h"
-#include "models/indextts2/fixture_text.h"
+#include "models/indextts2/fixture/text.h"
 #include "models/indextts2/w2v_bert.h"
 #include "tests/models/indextts2/gpt_fixture.h"
 #include "tests/support/fixture_names.h"

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/models/indextts2/gpt_fixture.h"
+#include "tests/support/spoken.h"
 
 namespace ttsft::indextts2::test {
 namespace {
@@ -31,18 +32,41 @@ class GenerateTest : public testing::Test {
     const auto codes = synth_case(name)["generated"].get<std::vector<int64_t>>();
     return torch::tensor(codes).narrow(0, 0, synth_case(name)["code_len"].get<int64_t>());
   }
+  FrameDecoder start(const std::vector<SpeechPrompt>& prompts, const GenerateOptions& options,
+                     std::vector<uint64_t> seeds = {}) {
+    seeds.resize(prompts.size(), 1);
+    std::vector<RowPrompt> rows;
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      rows.push_back(lm_.prompt(prompts[i]));
+      rows.back().seed = seeds[i];
+    }
+    FrameDecoder decoder(lm_, decoding_plan(fixture_config().gpt, options), torch::kFloat32);
+    decoder.admit(rows);
+    return decoder;
+  }
   std::vector<torch::Tensor> generate(const std::vector<SpeechPrompt>& prompts,
                                       const GenerateOptions& options,
                                       std::vector<uint64_t> seeds = {}) {
-    seeds.resize(prompts.size(), 1);
-    generator_.begin(prompts, seeds, options);
-    for (int64_t i = 0; i < options.max_codes && !generator_.finished().all().item<bool>(); ++i)
-      generator_.step();
-    return generator_.codes();
+    FrameDecoder decoder = start(prompts, options, std::move(seeds));
+    std::vector<torch::Tensor> codes;
+    for (const DecodedRow& row : ttsft::test::decode_all(decoder)) codes.push_back(row.codes);
+    return codes;
+  }
+  // Logits of the first two codes.
+  std::pair<torch::Tensor, torch::Tensor> two_logits(GptLm& lm, const SpeechPrompt& prompt) {
+    FrameDecoder decoder(lm, decoding_plan(fixture_config().gpt, options_of("greedy")),
+                         torch::kFloat32);
+    const RowPrompt row = lm.prompt(prompt);
+    decoder.admit(std::span(&row, 1));
+    const torch::Tensor first = decoder.last_logits();
+    decoder.step();
+    decoder.step();  // the frame of a step is fed by the next one
+    return {first[0], decoder.last_logits()[0]};
   }
 
   UnifiedVoice model_ = fixture_gpt();
-  CodeGenerator generator_{model_, fixture_config().gpt, torch::kCPU, torch::kFloat32};
+  GptLm lm_{model_, fixture_config().gpt, torch::kFloat32, MelPositions::kUpstream};
+  GptLm as_trained_{model_, fixture_config().gpt, torch::kFloat32, MelPositions::kTraining};
   c10::InferenceMode inference_;
 };
 
@@ -58,27 +82,16 @@ TEST_F(GenerateTest, InputsAndLogitsAreUpstreams) {
   const torch::Tensor inputs = prompt_inputs(model_, fixture_config().gpt, prompt);
   const torch::Tensor prefill = expected("synth", "greedy.prefill_embeds");
   expect_close(inputs, prefill.narrow(0, 0, prefill.size(0) - 1), 1e-5);
-  generator_.begin({prompt}, {1}, options_of("greedy"));
-  generator_.step();
-  expect_close(generator_.last_logits()[0].narrow(0, 0, 64),
-               expected("synth", "greedy.first_step_logits_first64"), 1e-3);
-  generator_.step();
-  expect_close(generator_.last_logits()[0].narrow(0, 0, 64),
-               expected("synth", "greedy.second_step_logits_first64"), 1e-3);
+  const auto [first, second] = two_logits(lm_, prompt);
+  expect_close(first.narrow(0, 0, 64), expected("synth", "greedy.first_step_logits_first64"), 1e-3);
+  expect_close(second.narrow(0, 0, 64), expected("synth", "greedy.second_step_logits_first64"),
+               1e-3);
 }
 
 TEST_F(GenerateTest, PositionsAreACodeApart) {
   // Training's positions change the second step's logits, not the first's.
-  GenerateOptions options = options_of("greedy");
-  const auto logits = [&](MelPositions positions) {
-    options.positions = positions;
-    generator_.begin({prompt_of("greedy")}, {1}, options);
-    generator_.step();
-    const torch::Tensor first = generator_.last_logits();
-    generator_.step();
-    return std::pair(first, generator_.last_logits());
-  };
-  const auto upstream = logits(MelPositions::kUpstream), training = logits(MelPositions::kTraining);
+  const auto upstream = two_logits(lm_, prompt_of("greedy")),
+             training = two_logits(as_trained_, prompt_of("greedy"));
   expect_equal(upstream.first, training.first);
   EXPECT_GT((upstream.second - training.second).abs().max().item<double>(), 0.01);
 }
@@ -97,13 +110,9 @@ TEST_F(GenerateTest, TrainingsPositionsAreThoseOfTheLoss) {
   const torch::Tensor hidden = model_->gpt(objective.embed(model_, batch))[0];
   const torch::Tensor wanted =
       model_->mel_head(model_->norm(hidden.index_select(0, batch.mel.label_position)));
-  GenerateOptions options = options_of("greedy");
-  options.positions = MelPositions::kTraining;
-  generator_.begin({prompt}, {1}, options);
-  generator_.step();
-  expect_close(generator_.last_logits()[0], wanted[0], 1e-4);
-  generator_.step();  // greedy picks the same first code
-  expect_close(generator_.last_logits()[0], wanted[1], 1e-4);
+  const auto [first, second] = two_logits(as_trained_, prompt);
+  expect_close(first, wanted[0], 1e-4);
+  expect_close(second, wanted[1], 1e-4);  // greedy picks the same first code
 }
 
 TEST_F(GenerateTest, RowsOfABatchComeOutAsAlone) {
@@ -143,8 +152,10 @@ TEST_F(GenerateTest, DrawsDependOnTheSeed) {
 TEST_F(GenerateTest, LimitAndStopTokensInTheText) {
   GenerateOptions options = options_of("greedy");
   options.max_codes = 4;
-  expect_equal(generate({prompt_of("greedy")}, options)[0], codes_of("greedy").narrow(0, 0, 4));
-  EXPECT_FALSE(generator_.finished()[0].item<bool>());
+  FrameDecoder decoder = start({prompt_of("greedy")}, options);
+  const DecodedRow row = ttsft::test::decode_all(decoder)[0];
+  expect_equal(row.codes, codes_of("greedy").narrow(0, 0, 4));
+  EXPECT_TRUE(row.reached_limit);
   SpeechPrompt marked = prompt_of("greedy");
   marked.text.insert(marked.text.begin() + 2, {0, 1});  // upstream drops both
   expect_equal(generate({marked}, options_of("greedy"))[0], codes_of("greedy"));
@@ -152,10 +163,7 @@ TEST_F(GenerateTest, LimitAndStopTokensInTheText) {
   options.max_codes = 100000;
   options.sampling.greedy = false;
   options.sampling.temperature = 50.0;
-  generator_.begin({prompt_of("greedy")}, {1}, options);
-  const int64_t limit = fixture_config().gpt.max_mel_tokens;
-  for (int64_t i = 0; i < limit + 5; ++i) generator_.step();
-  EXPECT_LE(generator_.codes()[0].size(0), limit);
+  EXPECT_LE(generate({prompt_of("greedy")}, options)[0].size(0), fixture_config().gpt.max_mel_tokens);
 }
 
 TEST_F(GenerateTest, LatentsAreUpstreams) {

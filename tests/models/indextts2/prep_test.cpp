@@ -10,6 +10,7 @@
 #include "tests/support/temporary_folder.h"
 #include "ttsft/core/error.h"
 #include "ttsft/data/prepared_set.h"
+#include "ttsft/io/atomic_file.h"
 #include "ttsft/io/npy.h"
 #include "ttsft/model/registry.h"
 #include "ttsft/prep/prep.h"
@@ -204,8 +205,8 @@ TEST(CleanText, TakesOffWhatUpstreamDoes) {
 }
 
 TEST(ChoosePrompts, AreOthersOfTheSpeakerAndStable) {
-  std::vector<PromptFiles> clips;
-  for (int i = 0; i < 6; ++i) clips.push_back({std::to_string(i), "c", "e"});
+  ClipList<PromptFiles> clips;
+  for (int i = 0; i < 6; ++i) clips.add({std::to_string(i), "c", "e"});
   std::set<std::string> seen;
   for (uint64_t seed = 0; seed < 40; ++seed) {
     const auto chosen = choose_prompts(clips, "3", 2, seed);

@@ -7,8 +7,8 @@
 #include "models/indextts2/w2v_bert.h"
 #include "tests/support/model_fixture.h"
 #include "tests/support/relative_test.h"
+#include "ttsft/audio/sinc_resample.h"
 #include "ttsft/core/error.h"
-#include "ttsft/features/sinc_resample.h"
 #include "ttsft/io/torch_file.h"
 
 namespace ttsft::indextts2 {
@@ -61,9 +61,9 @@ TEST(RepCodec, CodesOfRecordingsAreUpstreams) {
   std::vector<torch::Tensor> waves, all;
   for (const std::string& clip : clips) {
     const Audio audio = kFixture.audio(clip);
-    const torch::Tensor detour = sinc_resample(torch::tensor(audio.samples), audio.sample_rate,
-                                               rate, KernelPrecision::kFloat);
-    waves.push_back(sinc_resample(detour, rate, 16000, KernelPrecision::kFloat));
+    const std::vector<float> detour =
+        resample_sinc(audio.samples, audio.sample_rate, rate, KernelPrecision::kFloat);
+    waves.push_back(torch::tensor(resample_sinc(detour, rate, 16000, KernelPrecision::kFloat)));
   }
   for (const SpeechFeatures& heard : encoder.encode(waves)) all.push_back(heard.frames);
   const std::vector<SemanticCodes> codes = load()->quantize(all);

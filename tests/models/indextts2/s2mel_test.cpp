@@ -23,6 +23,15 @@ class S2MelTest : public testing::Test {
     const torch::Tensor mel = synth("greedy.ref_mel");
     return {mel, s2mel_.regulate(synth("prompt.S_ref"), mel.size(1)), synth("greedy.style")};
   }
+  torch::Tensor mel(const MelPrompt& prompt, const torch::Tensor& condition,
+                    const torch::Tensor& noise, const FlowOptions& options) {
+    return s2mel_.mels(prompt, {condition}, {noise}, options)[0];
+  }
+  torch::Tensor constant_of(const torch::Tensor& prompt, const torch::Tensor& condition,
+                            const torch::Tensor& style, bool guided) {
+    return s2mel_.estimator()->constant(prompt.unsqueeze(0), condition.unsqueeze(0),
+                                        style.unsqueeze(0), guided);
+  }
   torch::Tensor times(float time) { return torch::tensor({time}); }
 
   S2Mel s2mel_{fixture_config(), torch::kCPU};
@@ -62,12 +71,12 @@ TEST_F(S2MelTest, FirstStepIsUpstreams) {
   Dit& dit = s2mel_.estimator();
   const auto schedule = dit->schedule(times(0));
   const Rope rope = dit->rope(frames, torch::kCPU);
-  const torch::Tensor velocity =
-      dit->forward(x, dit->constant(padded, condition, given.style, true), schedule, 0, rope);
+  const torch::Tensor velocity = dit->forward(
+      x.unsqueeze(0), constant_of(padded, condition, given.style, true), schedule, 0, rope);
   expect_close(velocity[0], synth("greedy.dit_out_step0_cond"), 1e-3);
   expect_close(velocity[1], synth("greedy.dit_out_step0_uncond"), 1e-3);
-  const torch::Tensor alone =
-      dit->forward(x, dit->constant(padded, condition, given.style, false), schedule, 0, rope);
+  const torch::Tensor alone = dit->forward(
+      x.unsqueeze(0), constant_of(padded, condition, given.style, false), schedule, 0, rope);
   expect_close(alone[0], velocity[0], 1e-5);
 }
 
@@ -80,8 +89,9 @@ TEST_F(S2MelTest, StagesOfACallAreUpstreams) {
   std::map<std::string, torch::Tensor> stages;
   torch::Tensor x = noise.clone();
   x.narrow(1, 0, known).zero_();
-  dit->forward(x, dit->constant(padded, torch::cat({given.condition, target}), given.style, false),
-               dit->schedule(times(0.48F)), 0, dit->rope(frames, torch::kCPU),
+  dit->forward(x.unsqueeze(0),
+               constant_of(padded, torch::cat({given.condition, target}), given.style, false),
+               dit->schedule(times(0.48F)), 0, dit->rope(frames, torch::kCPU), Rows(),
                [&](std::string_view stage, const torch::Tensor& value) {
                  stages[std::string(stage)] = value[0];
                });
@@ -102,20 +112,65 @@ TEST_F(S2MelTest, MelsAreUpstreams) {
   for (const std::string name : {"greedy", "fixed"}) {
     const torch::Tensor want = synth(name + ".mel");
     const torch::Tensor condition = synth(name + ".length_regulator_out");
-    const torch::Tensor mel = s2mel_.mel(given, condition, synth(name + ".noise"), {});
+    const torch::Tensor got = mel(given, condition, synth(name + ".noise"), {});
     const int64_t target = condition.size(0);
-    expect_close(mel, want.narrow(1, want.size(1) - target, target), 2e-3, name);
+    expect_close(got, want.narrow(1, want.size(1) - target, target), 2e-3, name);
   }
 }
 
 TEST_F(S2MelTest, WithoutGuidanceOneRowIsEnough) {
   const MelPrompt given = prompt();
   const torch::Tensor condition = synth("fixed.length_regulator_out"), noise = synth("fixed.noise");
-  const torch::Tensor none = s2mel_.mel(given, condition, noise, {4, 0.0});
-  const torch::Tensor little = s2mel_.mel(given, condition, noise, {4, 1e-6});
+  const torch::Tensor none = mel(given, condition, noise, {4, 0.0});
+  const torch::Tensor little = mel(given, condition, noise, {4, 1e-6});
   expect_close(none, little, 1e-3);
-  EXPECT_GT((s2mel_.mel(given, condition, noise, {4, 0.7}) - none).abs().max().item<double>(),
-            1e-3);
+  EXPECT_GT((mel(given, condition, noise, {4, 0.7}) - none).abs().max().item<double>(), 1e-3);
+}
+
+TEST_F(S2MelTest, RowsOfUnequalLengthEqualTheRowsAlone) {
+  const MelPrompt given = prompt();
+  const torch::Tensor condition = synth("fixed.length_regulator_out"), noise = synth("fixed.noise");
+  const int64_t known = given.mel.size(1), frames = condition.size(0);
+  std::vector<torch::Tensor> conditions, starts;
+  for (const int64_t target : {frames - 3, frames, int64_t{2}}) {
+    conditions.push_back(condition.roll(target, 0).narrow(0, 0, target));
+    starts.push_back(noise.roll(target, 1).narrow(1, 0, known + target));
+  }
+  for (const double guidance : {0.7, 0.0}) {
+    const FlowOptions options{5, guidance};
+    const auto together = s2mel_.mels(given, conditions, starts, options);
+    ASSERT_EQ(together.size(), 3u);
+    for (size_t i = 0; i < 3; ++i)
+      expect_close(together[i], mel(given, conditions[i], starts[i], options), 1e-5,
+                   "row " + std::to_string(i));
+  }
+}
+
+// What a stage that trains the flow needs.
+TEST_F(S2MelTest, GradientsFlowThroughTheEstimator) {
+  const torch::InferenceMode off(false);
+  S2Mel s2mel(fixture_config(), torch::kCPU);
+  Dit& dit = s2mel.estimator();
+  for (torch::Tensor& parameter : dit->parameters()) parameter.requires_grad_(true);
+  const int64_t frames = 30;
+  const S2MelConfig& c = fixture_config().s2mel;
+  torch::Tensor x = torch::randn({2, c.in_channels, frames}).requires_grad_(true);
+  const torch::Tensor constant = dit->constant(torch::zeros({2, c.in_channels, frames}),
+                                               torch::randn({2, frames, c.content_dim}),
+                                               torch::randn({2, c.style_dim}), false);
+  dit->forward(x, constant, dit->schedule(times(0.3F)), 0, dit->rope(frames, torch::kCPU),
+               Rows({frames, 20}, frames, torch::kCPU))
+      .narrow(2, 0, 20)
+      .square()
+      .sum()
+      .backward();
+  EXPECT_GT(x.grad().abs().sum().item<double>(), 0);
+  EXPECT_EQ(x.grad()[1].narrow(1, 20, 10).abs().max().item<double>(), 0) << "not of the row";
+  // The linear of a skip is in every layer of the file and used in the second half only.
+  for (const auto& item : dit->named_parameters())
+    EXPECT_TRUE(item.value().grad().defined() ||
+                item.key().find("skip_in_linear") != std::string::npos)
+        << item.key();
 }
 
 TEST(S2MelFile, ModulePrefixesAreTakenOff) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/support/spoken.h"
 #include "tests/models/indextts2/gpt_fixture.h"
 #include "tests/support/temporary_folder.h"
 #include "ttsft/core/error.h"
@@ -10,6 +11,9 @@
 
 namespace ttsft::indextts2::test {
 namespace {
+
+using ttsft::test::decode_all;
+using ttsft::test::sound_of;
 
 using testing::HasSubstr;
 
@@ -35,11 +39,8 @@ class SynthTest : public testing::Test {
   }
   static torch::Tensor speak(SpeechSynthesizer& synthesizer, const std::string& text,
                              int64_t limit = 24) {
-    const std::vector<Prompt> prompts = {{text, 1}};
-    synthesizer.begin(prompts, {.greedy = true, .max_frames = limit});
-    for (int64_t i = 0; i < limit && !synthesizer.finished().all().item<bool>(); ++i)
-      synthesizer.step();
-    return synthesizer.codes()[0];
+    return decode_all(synthesizer, {{text, 1}}, {.greedy = true, .max_frames = limit})[0]
+        .codes;
   }
   static const nlohmann::json& greedy_case() { return expected_json("synth")["cases"]["greedy"]; }
 
@@ -75,9 +76,11 @@ TEST_F(SynthTest, ATextSoundsAsUpstreams) {
   const torch::Tensor codes = speak(synthesizer, synthesizer.segments(text)[0]);
   const auto want = greedy_case()["generated"].get<std::vector<int64_t>>();
   expect_equal(codes, torch::tensor(want).narrow(0, 0, greedy_case()["code_len"].get<int64_t>()));
-  const Audio audio = synthesizer.decode({codes}, true, {{"noise", synth("greedy.noise")}})[0];
-  EXPECT_EQ(audio.sample_rate, 22050);
-  expect_close(torch::tensor(audio.samples), wave_of("greedy"), 1e-2);
+  const Noise noise = {{"noise", synth("greedy.noise")}};
+  EXPECT_EQ(synthesizer.acoustic().sample_rate(), 22050);
+  expect_close(sound_of(synthesizer, {{synthesizer.segments(text)[0], 1}}, {{codes}},
+                                     &noise)[0],
+               wave_of("greedy"), 1e-2);
 }
 
 TEST_F(SynthTest, GivenCodesSoundWithoutTheGpt) {
@@ -85,11 +88,10 @@ TEST_F(SynthTest, GivenCodesSoundWithoutTheGpt) {
   const auto codes =
       torch::tensor(expected_json("synth")["fixed"]["codes"].get<std::vector<int64_t>>());
   const Noise noise = {{"noise", synth("fixed.noise")}};
-  const Audio audio = synthesizer.decode({codes}, false, noise)[0];
-  expect_close(torch::tensor(audio.samples), wave_of("fixed"), 1e-2);
-  const Audio column = synthesizer.decode({codes.unsqueeze(1)}, false, noise)[0];
-  EXPECT_EQ(column.samples, audio.samples);
-  EXPECT_TRUE(synthesizer.decode({codes.narrow(0, 0, 0)}, false, {})[0].samples.empty());
+  const torch::Tensor wave = sound_of(synthesizer, codes, 1, &noise);
+  expect_close(wave, wave_of("fixed"), 1e-2);
+  expect_equal(sound_of(synthesizer, codes.unsqueeze(1), 1, &noise), wave);
+  EXPECT_EQ(sound_of(synthesizer, codes.narrow(0, 0, 0), 1).numel(), 0);
 }
 
 TEST_F(SynthTest, GreedySearchesOnlyWhereTheRunFileSaysSo) {
@@ -121,21 +123,22 @@ TEST_F(SynthTest, SoundDependsOnTheSeedAlone) {
   SpeechSynthesizer synthesizer = make();
   const std::string text = greedy_case()["text"];
   const auto waves = [&](const std::vector<uint64_t>& seeds) {
-    std::vector<Prompt> prompts;
-    for (const uint64_t seed : seeds) prompts.push_back({text, seed});
-    synthesizer.begin(prompts, {.greedy = true, .max_frames = 24});
-    for (int64_t i = 0; i < 24; ++i) synthesizer.step();
-    return synthesizer.decode(synthesizer.codes(), true, {});
+    std::vector<ttsft::test::SeededText> texts;
+    for (const uint64_t seed : seeds) texts.push_back({text, seed});
+    return sound_of(synthesizer, texts,
+                    decode_all(synthesizer, texts, {.greedy = true, .max_frames = 24}));
   };
   const auto together = waves({1, 2}), alone = waves({2});
-  ASSERT_EQ(together[1].samples.size(), alone[0].samples.size());
-  expect_close(torch::tensor(together[1].samples), torch::tensor(alone[0].samples), 1e-4);
-  EXPECT_NE(together[0].samples, together[1].samples);
+  expect_close(together[1], alone[0], 1e-4);
+  EXPECT_FALSE(torch::equal(together[0], together[1]));
 }
 
 TEST_F(SynthTest, DurationFactorStretches) {
   const torch::Tensor codes = torch::arange(50);
-  const auto seconds = [&] { return make().decode({codes}, false, {})[0].seconds(); };
+  const auto seconds = [&] {
+    SpeechSynthesizer synthesizer = make();
+    return static_cast<double>(sound_of(synthesizer, codes, 1).size(0)) / 22050;
+  };
   EXPECT_NEAR(seconds(), 1.0, 0.02);
   options().duration_factor = 1.5;
   EXPECT_NEAR(seconds(), 1.5, 0.02);
@@ -144,7 +147,8 @@ TEST_F(SynthTest, DurationFactorStretches) {
 TEST_F(SynthTest, WrongUse) {
   SpeechSynthesizer synthesizer = make();
   const auto decode = [&](const torch::Tensor& codes, const Noise& noise) {
-    return message_of<DataError>([&] { return synthesizer.decode({codes}, false, noise); });
+    return message_of<DataError>(
+        [&] { return sound_of(synthesizer, codes, 1, noise.empty() ? nullptr : &noise); });
   };
   const torch::Tensor good = torch::arange(10);
   EXPECT_THAT(decode(torch::zeros({4, 2}, torch::kInt64), {}), HasSubstr("one codebook"));

@@ -7,6 +7,7 @@
 #include "tests/models/indextts2/gpt_fixture.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/upstream_training.h"
+#include "ttsft/io/atomic_file.h"
 #include "ttsft/io/torch_file.h"
 #include "ttsft/model/checkpoint.h"
 #include "ttsft/prep/prep.h"
@@ -87,7 +88,7 @@ TEST_P(UpstreamTraining, AccumulatedOneByOneTheLossesAreTheSame) {
 }
 
 TEST_P(UpstreamTraining, RecomputedBlocksLearnTheSame) {
-  config_.train.activation_checkpointing = true;
+  config_.train.activation_checkpointing = "true";
   expect_losses(train_steps(config_));
 }
 

@@ -3,13 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "models/indextts2/fixture_files.h"
-#include "models/indextts2/fixture_text.h"
+#include "models/indextts2/fixture/files.h"
+#include "models/indextts2/fixture/text.h"
 #include "models/indextts2/stage.h"
 #include "models/indextts2/text.h"
 #include "tests/models/indextts2/gpt_fixture.h"
 #include "tests/support/temporary_folder.h"
 #include "ttsft/core/error.h"
+#include "ttsft/io/atomic_file.h"
 #include "ttsft/model/fixture.h"
 #include "ttsft/model/registry.h"
 

@@ -9,8 +9,8 @@
 #include "tests/support/model_fixture.h"
 #include "tests/support/relative_test.h"
 #include "tests/support/temporary_folder.h"
+#include "ttsft/audio/sinc_resample.h"
 #include "ttsft/core/error.h"
-#include "ttsft/features/sinc_resample.h"
 #include "ttsft/io/atomic_file.h"
 
 namespace ttsft::indextts2 {
@@ -36,9 +36,9 @@ SpeechEncoder& encoder() {
 torch::Tensor wave(const std::string& clip) {
   const Audio audio = kFixture.audio(clip);
   const auto rate = static_cast<int>(config().sample_rate);
-  const torch::Tensor detour =
-      sinc_resample(torch::tensor(audio.samples), audio.sample_rate, rate, KernelPrecision::kFloat);
-  return sinc_resample(detour, rate, 16000, KernelPrecision::kFloat);
+  const std::vector<float> detour =
+      resample_sinc(audio.samples, audio.sample_rate, rate, KernelPrecision::kFloat);
+  return torch::tensor(resample_sinc(detour, rate, 16000, KernelPrecision::kFloat));
 }
 
 torch::Tensor golden(const std::string& name) {
@@ -102,8 +102,8 @@ TEST(SpeechEncoder, FeaturesFromUpstreamsInput) {
 // Synthesis reads its prompt at 22050 Hz, and resamples with a kernel in double.
 TEST(SpeechEncoder, FeaturesOfASynthesisPromptAreUpstreams) {
   const Audio prompt = kFixture.audio("ref");
-  const torch::Tensor samples = sinc_resample(torch::tensor(prompt.samples), prompt.sample_rate,
-                                              16000, KernelPrecision::kDouble);
+  const torch::Tensor samples = torch::tensor(
+      resample_sinc(prompt.samples, prompt.sample_rate, 16000, KernelPrecision::kDouble));
   expect_close(encoder().encode({samples}).front().frames,
                kFixture.expected("synth", "prompt.spk_cond_emb"), 2e-3);
 }

@@ -97,6 +97,30 @@ TEST(CodecDecoder, EachOfSeveralUtterancesEqualsTheOneAlone) {
   }
 }
 
+TEST(CodecStream, PiecesOfAnySizeEqualTheWhole) {
+  CodecDecoder decoder = load();
+  const torch::Tensor codes = expected_tensor("synth", "decode_long.codes");  // [306, 16]
+  const torch::Tensor whole = decoder->decode(codes);
+  // One by one over the border of upstream's pieces, borders met exactly, all at once.
+  std::vector<int64_t> sizes(12, 1);
+  sizes.insert(sizes.begin(), {100, 1, 7, 90, 2, 96});
+  for (const auto& pushes : {sizes, {300, 6}, {306}, {299, 2, 5}}) {
+    CodecStream stream(decoder);
+    std::vector<torch::Tensor> waves;
+    int64_t done = 0;
+    for (const int64_t size : pushes) {
+      if (done >= 306) break;
+      waves.push_back(stream.push(codes.narrow(0, done, std::min<int64_t>(size, 306 - done))));
+      done += size;
+    }
+    const torch::Tensor wave = torch::cat(waves);
+    ASSERT_EQ(wave.size(0), whole.size(0)) << pushes.size();
+    expect_close(wave, whole, 1e-5, std::to_string(pushes.size()) + " pushes");
+  }
+  CodecStream stream(decoder);
+  EXPECT_THROW(stream.push(torch::zeros({5, 15}, torch::kInt64)), DataError);
+}
+
 TEST(CodecDecoder, WrongCodes) {
   CodecDecoder decoder = load();
   const auto options = torch::kInt64;

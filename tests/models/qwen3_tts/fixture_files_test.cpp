@@ -1,6 +1,6 @@
 // The fixture's list of names and shapes, which is written out from the specification, against the
 // modules and against the counts that upstream's classes have at release size.
-#include "models/qwen3_tts/fixture_files.h"
+#include "models/qwen3_tts/fixture/files.h"
 
 #include <gtest/gtest.h>
 

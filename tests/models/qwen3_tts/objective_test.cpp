@@ -6,6 +6,7 @@
 #include "tests/models/qwen3_tts/lm_fixture.h"
 #include "ttsft/io/atomic_file.h"
 #include "ttsft/model/loss_sums.h"
+#include "ttsft/nn/rng.h"
 
 namespace ttsft::qwen3_tts::test {
 namespace {
@@ -84,12 +85,12 @@ TEST(Objective, LossesAccuraciesAndCountsAreUpstreams) {
   EXPECT_NEAR(sub.mean(), whole["sub_talker_loss"].get<double>(), 1e-4);
   EXPECT_EQ(talker.tokens, whole["talker_labels"]);
   EXPECT_EQ(sub.tokens, whole["sub_talker_labels"]);
-  EXPECT_EQ(talker.correct, whole["talker_correct"]);
-  EXPECT_EQ(sub.correct, whole["sub_talker_correct"]);
-  ASSERT_EQ(sub.nll_per_codebook.size(), 15u);
+  EXPECT_EQ(*talker.correct, whole["talker_correct"]);
+  EXPECT_EQ(*sub.correct, whole["sub_talker_correct"]);
+  ASSERT_EQ(sub.sum_per_codebook.size(), 15u);
   for (size_t i = 0; i < 15; ++i) {
     const auto per = static_cast<double>(sub.tokens_per_codebook);
-    EXPECT_NEAR(sub.nll_per_codebook[i] / per,
+    EXPECT_NEAR(sub.sum_per_codebook[i] / per,
                 whole["sub_talker_loss_per_codebook"][i].get<double>(), 1e-4);
     EXPECT_NEAR(static_cast<double>(sub.correct_per_codebook[i]) / per,
                 whole["sub_talker_acc_per_codebook"][i].get<double>(), 1e-5);
@@ -108,6 +109,47 @@ TEST(Objective, BfloatStaysWithinTwoPercent) {
   sums.add(*batch, lm.stage->loss(*batch, {}));
   const double expected = expected_eval()["batch"]["loss"];
   EXPECT_NEAR(sums.totals().loss(), expected, 0.02 * expected);
+}
+
+// More frames than the predictor takes at once: three chunks give what one pass gives.
+TEST(Objective, ThePredictorInChunksLearnsTheSame) {
+  LmFixture lm;
+  Talker talker = talker_of(lm);
+  const Config config = fixture_config();
+  torch::Generator generator = make_generator(torch::kCPU, 3);
+  SpeechSample sample;
+  sample.id = "long";
+  sample.text = {1, 2, 3};
+  sample.codes = torch::randint(0, config.talker.code_predictor.vocab_size,
+                                {1100, config.talker.num_code_groups}, generator, torch::kInt64);
+  sample.speaker = torch::zeros({config.talker.hidden_size});
+  const TextFrontend text(fixture_path("checkpoint"), config, "qwen2");
+  const Objective objective(config, text.role(), 0.3);
+  const SpeechSample* row = &sample;
+  const SpeechBatch batch = objective.collate(std::span(&row, 1));
+  torch::Tensor weight =
+      talker->code_predictor->model->named_parameters()["layers.0.self_attn.q_proj.weight"];
+  weight.requires_grad_(true);
+
+  const LossTerm term = objective.loss(talker, batch, false)[1];
+  term.nll.mean().backward();
+  const torch::Tensor gradient = weight.grad().clone();
+  torch::Tensor hidden = talker->model->forward(objective.embed(talker, batch)).flatten(0, 1);
+  hidden = talker->model->norm(hidden.index_select(0, batch.label_position));
+  const torch::Tensor whole = talker->predictor_hidden(hidden.index_select(0, batch.frame_label),
+                                                       batch.frame_codes);  // [N, C - 1, P]
+  std::vector<torch::Tensor> nll;
+  for (int64_t c = 0; c < whole.size(1); ++c) {
+    nll.push_back(torch::nn::functional::cross_entropy(
+        talker->code_predictor->lm_head[static_cast<size_t>(c)](whole.select(1, c)),
+        batch.frame_codes.select(1, c + 1),
+        torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kNone)));
+  }
+  expect_close(term.nll, torch::stack(nll, 1), 1e-4);
+  weight.mutable_grad() = torch::Tensor();
+  torch::stack(nll, 1).mean().backward();
+  ASSERT_GT(gradient.abs().max().item<double>(), 0);
+  expect_close(gradient, weight.grad(), 1e-4 * gradient.abs().max().item<double>() + 1e-7);
 }
 
 TEST(Objective, RowOrderDoesNotMatter) {
@@ -143,7 +185,7 @@ TEST(Objective, SubTalkerLossReachesTheTalkerThroughTheHiddenState) {
   Talker talker = talker_of(lm);
   const auto batch = lm.batch({1});
   const auto terms = lm.stage->loss(*batch, {});
-  terms[1].nll.sum().backward();
+  terms[1].value.sum().backward();
   const auto& weight = talker->model->named_parameters()["layers.0.self_attn.q_proj.weight"];
   ASSERT_TRUE(weight.grad().defined());
   EXPECT_GT(weight.grad().abs().max().item<double>(), 0.0);

@@ -35,9 +35,9 @@ TEST(LmStage, LoadsUpstreamsAdapterAndItsLoss) {
   torch::NoGradGuard no_grad;
   const auto batch = lm.batch({0, 1, 2});
   const auto terms = lm.stage->loss(*batch, {});
-  EXPECT_NEAR(terms[0].nll.mean().item<double>(), steps["steps"][0]["talker_loss"].get<double>(),
+  EXPECT_NEAR(terms[0].value.mean().item<double>(), steps["steps"][0]["talker_loss"].get<double>(),
               1e-4);
-  EXPECT_NEAR(terms[1].nll.mean().item<double>(),
+  EXPECT_NEAR(terms[1].value.mean().item<double>(),
               steps["steps"][0]["sub_talker_loss"].get<double>(), 1e-4);
 
   // Round trip under PEFT's names.

@@ -3,12 +3,17 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/spoken.h"
 #include "tests/models/qwen3_tts/lm_fixture.h"
 #include "ttsft/core/error.h"
 #include "ttsft/io/atomic_file.h"
 
 namespace ttsft::qwen3_tts::test {
 namespace {
+
+using ttsft::test::decode_all;
+using ttsft::test::SeededText;
+using ttsft::test::sound_of;
 
 nlohmann::json synth_cases() {
   return nlohmann::json::parse(read_text(fixture_path("expected/synth.json")))["cases"];
@@ -75,10 +80,6 @@ torch::Tensor codes_of(const nlohmann::json& one) {
   return codes;
 }
 
-void run_steps(SpeechSynthesizer& synth, int64_t limit) {
-  for (int64_t i = 0; i < limit && !synth.finished().all().item<bool>(); ++i) synth.step();
-}
-
 class SynthCase : public testing::TestWithParam<std::string> {};
 
 TEST_P(SynthCase, IsUpstreams) {
@@ -88,39 +89,46 @@ TEST_P(SynthCase, IsUpstreams) {
                           one.value("lora_scale", 1.0));
   const std::string text = one["text"], id = GetParam();
 
-  const PromptTensors prompt = synth.prompt(text);
-  expect_close(prompt.prefill.unsqueeze(0), expected_tensor("synth", id + ".prefill_embeds"), 1e-4,
+  synth.load();
+  const RowPrompt prompt = synth.prompt(text, 1, {});
+  expect_close(prompt.inputs.unsqueeze(0), expected_tensor("synth", id + ".prefill_embeds"), 1e-4,
                "prefill");
-  expect_close(prompt.trailing.unsqueeze(0), expected_tensor("synth", id + ".trailing_text_hidden"),
-               1e-4, "trailing");
+  // Upstream goes on with tts_pad, which stands last here.
+  const torch::Tensor trailing = expected_tensor("synth", id + ".trailing_text_hidden");
+  expect_close(prompt.trailing.narrow(0, 0, trailing.size(1)).unsqueeze(0), trailing, 1e-4,
+               "trailing");
+  expect_close(prompt.trailing[-1], expected_tensor("synth", id + ".tts_pad_embed").flatten(), 1e-4,
+               "tts_pad");
 
   const bool to_the_end = one["stopped_by"] == "eos";
   const int64_t frames = one["frames"];
-  const std::vector<Prompt> prompts = {{text, 1}};
-  synth.begin(prompts, {.greedy = true, .max_frames = frames + (to_the_end ? 8 : 0)});
+  FrameDecoder decoder(
+      synth.language_model(),
+      synth.plan({.greedy = true, .max_frames = frames + (to_the_end ? 8 : 0)}), torch::kFloat32);
+  decoder.admit(std::span(&prompt, 1));
   const torch::Tensor hidden = expected_tensor("synth", id + ".talker_hidden");
   for (int64_t f = 0; f < frames; ++f) {
-    synth.step();
-    expect_close(synth.generator().last_hidden().squeeze(0), hidden[f], 1e-4,
+    decoder.step();
+    expect_close(decoder.last_state().squeeze(0), hidden[f], 1e-4,
                  "hidden of frame " + std::to_string(f));
     if (id == "xvec" && f < 3)
-      expect_close(synth.generator().last_logits().squeeze(0),
+      expect_close(decoder.last_logits().squeeze(0),
                    expected_tensor("synth", "xvec.talker_logits_step0_2")[f], 1e-4);
   }
   if (to_the_end) {
-    EXPECT_FALSE(synth.finished().all().item<bool>());
-    synth.step();
-    EXPECT_TRUE(synth.finished().all().item<bool>())
-        << "the end token comes right after frame " << frames;
+    EXPECT_FALSE(decoder.ended().all().item<bool>());
+    decoder.step();
   }
-  const auto codes = synth.codes();
-  expect_equal(codes[0], codes_of(one), "codes");
+  EXPECT_TRUE(decoder.ended().all().item<bool>())
+      << "the end token comes right after frame " << frames;
+  const std::vector<DecodedRow> rows = decoder.take({0});
+  EXPECT_EQ(rows[0].reached_limit, !to_the_end);
+  expect_equal(rows[0].codes, codes_of(one), "codes");
 
-  const Audio wave = synth.decode(codes, /*after_prompt=*/true, {})[0];
-  EXPECT_EQ(wave.sample_rate, 24000);
+  EXPECT_EQ(synth.acoustic().sample_rate(), 24000);
   const AudioFile expected =
       decode_audio(fixture_path("expected/" + one["wave_file"].get<std::string>()));
-  expect_close(torch::tensor(wave.samples), torch::tensor(expected.audio.samples),
+  expect_close(sound_of(synth, {{text, 1}}, rows)[0], torch::tensor(expected.audio.samples),
                1e-3 + 2.0 / 32768, "wave");
 }
 
@@ -134,29 +142,44 @@ INSTANTIATE_TEST_SUITE_P(Upstream, SynthCase,
                            return name;
                          });
 
-// Prompts of unequal length are left-padded; each row must be what it is alone.
+// Prompts are of unequal length, and rows come and go; each must be what it is alone.
 TEST(SpeechSynthesizer, BatchEqualsSingle) {
   const auto one = synth_case("custom");
   const RunConfig config = config_of(one);
-  const std::vector<std::string> texts = {one["text"], "He might be amiable.", "No."};
+  const std::vector<SeededText> texts = {
+      {one["text"], 10}, {"He might be amiable.", 11}, {"No.", 12}};
   for (const bool greedy : {true, false}) {
-    std::vector<torch::Tensor> alone;
+    const DecodeOptions options{.greedy = greedy, .max_frames = 16};
     SpeechSynthesizer synth(ModelContext{config}, checkpoint_of(one, config), 1.0);
-    for (size_t i = 0; i < texts.size(); ++i) {
-      const std::vector<Prompt> prompt = {{texts[i], 10 + i}};
-      synth.begin(prompt, {.greedy = greedy, .max_frames = 16});
-      run_steps(synth, 16);
-      alone.push_back(synth.codes()[0]);
-    }
-    std::vector<Prompt> prompts;
-    for (size_t i = 0; i < texts.size(); ++i) prompts.push_back({texts[i], 10 + i});
-    synth.begin(prompts, {.greedy = greedy, .max_frames = 16});
-    run_steps(synth, 16);
-    const auto together = synth.codes();
-    for (size_t i = 0; i < texts.size(); ++i) expect_equal(together[i], alone[i], texts[i]);
-    const auto waves = synth.decode(together, true, {});
+    std::vector<torch::Tensor> alone;
+    for (const SeededText& text : texts)
+      alone.push_back(decode_all(synth, {text}, options)[0].codes);
+    const auto together = decode_all(synth, texts, options);
     for (size_t i = 0; i < texts.size(); ++i)
-      EXPECT_EQ(static_cast<int64_t>(waves[i].samples.size()), together[i].size(0) * 1920);
+      expect_equal(together[i].codes, alone[i], texts[i].text);
+    const auto waves = sound_of(synth, texts, together);
+    for (size_t i = 0; i < texts.size(); ++i)
+      EXPECT_EQ(waves[i].size(0), together[i].codes.size(0) * 1920);
+
+    // The last two come in after three frames of the first.
+    FrameDecoder decoder(synth.language_model(), synth.plan(options), torch::kFloat32);
+    std::vector<RowPrompt> prompts;
+    for (const SeededText& text : texts) prompts.push_back(synth.prompt(text.text, text.seed, {}));
+    decoder.admit(std::span(prompts).first(1));
+    for (int i = 0; i < 3; ++i) decoder.step();
+    decoder.admit(std::span(prompts).last(2));
+    std::vector<torch::Tensor> later(3);
+    std::vector<size_t> there = {0, 1, 2};
+    while (decoder.rows() > 0) {
+      decoder.step();
+      for (int64_t row = decoder.rows() - 1; row >= 0; --row) {
+        if (!decoder.ended()[row].item<bool>()) continue;
+        later[there[static_cast<size_t>(row)]] = decoder.take({row})[0].codes;
+        there.erase(there.begin() + row);
+      }
+    }
+    for (size_t i = 0; i < texts.size(); ++i)
+      expect_equal(later[i], alone[i], texts[i].text + ", admitted later");
   }
 }
 
@@ -165,10 +188,7 @@ TEST(SpeechSynthesizer, SeedsDecideAndDiffer) {
   const RunConfig config = config_of(one);
   SpeechSynthesizer synth(ModelContext{config}, checkpoint_of(one, config), 1.0);
   const auto speak = [&](uint64_t seed) {
-    const std::vector<Prompt> prompt = {{one["text"], seed}};
-    synth.begin(prompt, {.greedy = false, .max_frames = 6});
-    run_steps(synth, 6);
-    return synth.codes()[0];
+    return decode_all(synth, {{one["text"], seed}}, {.greedy = false, .max_frames = 6})[0].codes;
   };
   const torch::Tensor first = speak(7);
   expect_equal(speak(7), first);
@@ -180,9 +200,11 @@ TEST(SpeechSynthesizer, ScaleZeroIsTheBaseBitForBitAndOneIsNot) {
   const RunConfig config = config_of(one);
   const auto logits = [&](const CheckpointRef& checkpoint, double scale) {
     SpeechSynthesizer synth(ModelContext{config}, checkpoint, scale);
-    const std::vector<Prompt> prompt = {{one["text"], 1}};
-    synth.begin(prompt, {.greedy = true, .max_frames = 1});
-    return synth.generator().last_logits();
+    synth.load();
+    FrameDecoder decoder(synth.language_model(), synth.plan({.greedy = true}), torch::kFloat32);
+    const RowPrompt prompt = synth.prompt(one["text"], 1, {});
+    decoder.admit(std::span(&prompt, 1));
+    return decoder.last_logits();
   };
   const CheckpointRef base{"base", config.checkpoint, CheckpointKind::kBase},
       adapter = checkpoint_of(one, config);
@@ -205,10 +227,7 @@ TEST(SpeechSynthesizer, SamplesAsTheReleaseSaysUnlessTheRunFileDoes) {
   config.checkpoint = folder / "greedy";
   const auto speak = [&] {
     SpeechSynthesizer synth(ModelContext{config}, {"base", config.checkpoint}, 1.0);
-    const std::vector<Prompt> prompt = {{one["text"], 3}};
-    synth.begin(prompt, {.greedy = false, .max_frames = 4});
-    run_steps(synth, 4);
-    return synth.codes()[0];
+    return decode_all(synth, {{one["text"], 3}}, {.greedy = false, .max_frames = 4})[0].codes;
   };
   expect_equal(speak(), codes_of(one).narrow(0, 0, 4));
   config.given.insert("synth.top_k");
@@ -220,7 +239,7 @@ TEST(SpeechSynthesizer, SaysWhatIsMissing) {
     return message_of<Error>([&] {
       SpeechSynthesizer synth(ModelContext{config},
                               CheckpointRef{"base", checkpoint, CheckpointKind::kBase}, 1.0);
-      synth.prompt("He was");
+      synth.load();
     });
   };
   RunConfig config = config_of(synth_case("xvec"));
@@ -247,10 +266,12 @@ TEST(SpeechSynthesizer, VoiceDesignHasNoSpeaker) {
   auto& options = static_cast<Options&>(*config.model_options);
   options.mode = "custom_voice";
   SpeechSynthesizer custom(ModelContext{config}, {"base", config.checkpoint}, 1.0);
-  const int64_t with_speaker = custom.prompt("He might be amiable.").prefill.size(0);
+  custom.load();
+  const int64_t with_speaker = custom.prompt("He might be amiable.", 1, {}).inputs.size(0);
   options.mode = "voice_design";
   SpeechSynthesizer designed(ModelContext{config}, {"base", config.checkpoint}, 1.0);
-  EXPECT_EQ(designed.prompt("He might be amiable.").prefill.size(0), with_speaker - 1);
+  designed.load();
+  EXPECT_EQ(designed.prompt("He might be amiable.", 1, {}).inputs.size(0), with_speaker - 1);
 }
 
 }  // namespace

@@ -1,0 +1,51 @@
+// A stage that predicts speech tokens one after the other. What it must say of its language model
+// to have its targets proven: that training and decoding see the same, and at the right frame.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <functional>
+
+#include "ttsft/model/stage.h"
+
+namespace ttsft {
+
+// Logits at the supervised frames of one sample.
+struct Probe {
+  torch::Tensor logits;   // [F, V], float32
+  torch::Tensor targets;  // [F], int64
+};
+
+class LanguageStage : public Stage {
+ public:
+  // The outer language model's logits of the training forward, and of prefill plus single decoding
+  // steps over the same layout.
+  Probe train_probe(const Sample& sample);
+  Probe decode_probe(const Sample& sample);
+
+  // The tokens of a sample in the form of Synthesizer::codes(): what synth would say after learning
+  // it by heart.
+  virtual torch::Tensor target_codes(const Sample& sample) const = 0;
+
+ protected:
+  // A batch as the stack sees it.
+  struct Sequence {
+    torch::Tensor inputs;   // [B, T, D]
+    torch::Tensor places;   // [F], flat index of the states that predict speech; of a batch of one
+                            // row they are neighbours in rising order
+    torch::Tensor targets;  // [F]
+  };
+  // New positions [1, n, D] -> their states [1, n, D], up to but without the last norm.
+  using Forward = std::function<torch::Tensor(const torch::Tensor& inputs)>;
+
+  virtual Sequence sequence(const Batch& batch) = 0;
+  virtual torch::Tensor forward(const torch::Tensor& inputs) = 0;  // all positions at once
+  // Remembers what it was fed. capacity: positions it will get; inputs are like `like`.
+  virtual Forward decoder(int64_t capacity, const torch::Tensor& like) = 0;
+  virtual torch::Tensor logits(const torch::Tensor& states) = 0;  // norm and head: [F, D] -> [F, V]
+
+ private:
+  Sequence alone(const Sample& sample);
+};
+
+}  // namespace ttsft

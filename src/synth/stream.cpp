@@ -1,0 +1,120 @@
+// One text, heard while it is made.
+#include <algorithm>
+
+#include "segments.h"
+#include "speaker.h"
+#include "ttsft/core/error.h"
+#include "ttsft/core/log.h"
+#include "ttsft/core/progress.h"
+#include "ttsft/core/signals.h"
+#include "ttsft/model/frame_decoder.h"
+
+namespace ttsft {
+namespace {
+
+constexpr int64_t kMostFrames = 16;  // of a piece; the first ones are shorter, to be heard soon
+
+class Streamer {
+ public:
+  Streamer(Synthesizer& synthesizer, const SpeakOptions& options, const Noise& noise,
+           const std::string& label, const std::function<void(const Audio&)>& deliver)
+      : synthesizer_(synthesizer),
+        options_(options),
+        noise_(noise),
+        label_(label),
+        deliver_(deliver),
+        plan_(synthesizer.plan(options.decode)),
+        decoder_(synthesizer.language_model(), plan_, synthesizer.tensor_options(),
+                 noise.empty() ? nullptr : &noise) {
+    if (plan_.beams > 1)
+      throw UsageError("beams decide at the end what was said, so nothing can be streamed",
+                       "--stream", "set synth.beams: 1");
+  }
+
+  void speak(const Segment& segment, SpokenText& spoken) {
+    const uint64_t seed = segment_seed(options_.seed, segment.index);
+    const RowPrompt prompt = synthesizer_.prompt(segment.words, seed, codes_);
+    const SpokenSegment known{segment.words, torch::empty({0}, torch::kInt64), seed};
+    AcousticRow row = synthesizer_.acoustic_rows(std::span(&known, 1)).front();
+    if (!noise_.empty()) row.noise = &noise_;
+    const auto stream = synthesizer_.acoustic().stream(row);
+    if (!stream)
+      throw UsageError("this model's acoustic part needs all codes at once", "--stream",
+                       "leave it out");
+    decoder_.admit(std::span(&prompt, 1));
+    int64_t pushed = 0, piece = 1, steps = 0;
+    bool ended = false;
+    while (!ended) {
+      if (stop_signal()) throw Stopped{stop_signal()};
+      decoder_.step();
+      progress_.advance();
+      if (++steps < piece) continue;
+      steps = 0;
+      piece = std::min(2 * piece, kMostFrames);
+      ended = decoder_.ended().item<bool>();
+      const torch::Tensor codes = decoder_.so_far(0, pushed);
+      if (codes.size(0) == 0) continue;
+      pushed += codes.size(0);
+      hand_over(stream->push(codes), spoken);
+    }
+    const DecodedRow whole = decoder_.take({0}).front();
+    hand_over(stream->flush(), spoken);
+    if (whole.reached_limit)
+      log_warning(label_, ": stopped at ", decoder_.max_frames(),
+                  " frames, so the end may be missing; raise --max-frames, or cut the text");
+    spoken.reached_limit = spoken.reached_limit || whole.reached_limit;
+    spoken.frames += whole.codes.size(0);
+    codes_.push_back(whole.codes);
+  }
+
+  void pause(SpokenText& spoken) {
+    const auto samples = static_cast<int64_t>(synthesizer_.speaking().pause_seconds *
+                                              synthesizer_.acoustic().sample_rate());
+    hand_over(torch::zeros({samples}), spoken);
+  }
+
+  torch::Tensor codes() const { return torch::cat(codes_); }
+
+ private:
+  void hand_over(const torch::Tensor& wave, SpokenText& spoken) {
+    if (wave.numel() == 0) return;
+    const Audio audio = to_audio(wave, synthesizer_.acoustic().sample_rate());
+    check_wave(audio, label_);
+    deliver_(audio);
+    std::vector<float>& samples = spoken.audio.samples;
+    samples.insert(samples.end(), audio.samples.begin(), audio.samples.end());
+  }
+
+  Synthesizer& synthesizer_;
+  const SpeakOptions& options_;
+  const Noise& noise_;
+  const std::string& label_;
+  const std::function<void(const Audio&)>& deliver_;
+  DecodingPlan plan_;
+  FrameDecoder decoder_;
+  std::vector<torch::Tensor> codes_;  // of the segments before
+  Progress progress_{"synth", 0, "frames"};
+};
+
+}  // namespace
+
+SpokenText speak_stream(Synthesizer& synthesizer, const TextToSpeak& text,
+                        const SpeakOptions& options, const Noise& noise,
+                        const std::function<void(const Audio&)>& deliver) {
+  torch::InferenceMode guard;
+  const std::vector<std::string> pieces = synthesizer.segments(text.words);
+  if (pieces.empty()) throw DataError("there is nothing to speak", text.label);
+  check_noise(noise, std::ssize(pieces));
+  Streamer streamer(synthesizer, options, noise, text.label, deliver);
+  SpokenText spoken;
+  spoken.segments = std::ssize(pieces);
+  spoken.audio.sample_rate = synthesizer.acoustic().sample_rate();
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    if (i > 0 && spoken.frames > 0) streamer.pause(spoken);
+    streamer.speak({0, i, pieces[i]}, spoken);
+  }
+  if (spoken.frames > 0) spoken.codes = streamer.codes();
+  return spoken;
+}
+
+}  // namespace ttsft

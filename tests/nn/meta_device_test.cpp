@@ -1,0 +1,117 @@
+#include "ttsft/nn/meta_device.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "ttsft/nn/checkpointing.h"
+#include "ttsft/nn/layers.h"
+#include "ttsft/nn/loss.h"
+
+namespace ttsft {
+namespace {
+
+using ::testing::HasSubstr;
+
+torch::TensorOptions on_meta(torch::Dtype dtype = torch::kFloat32) {
+  return torch::TensorOptions().device(torch::kMeta).dtype(dtype);
+}
+
+std::string refusal(const std::function<void()>& run) {
+  try {
+    run();
+  } catch (const c10::Error& error) {
+    return error.what_without_backtrace();
+  }
+  return "nothing was thrown";
+}
+
+// What every proof on this device rests on.
+TEST(MetaDevice, ReadingANumberOnTheHostThrows) {
+  use_meta_device();
+  const torch::Tensor x = torch::ones({3}, on_meta());
+  EXPECT_THAT(refusal([&] { x.sum().item<float>(); }), HasSubstr("meta"));
+  EXPECT_THAT(refusal([&] { x.to(torch::kCPU); }), HasSubstr("meta"));
+  EXPECT_THAT(refusal([&] { x.nonzero(); }), HasSubstr("eta"));
+  EXPECT_THAT(refusal([&] { (void)torch::equal(x, x); }), HasSubstr("eta"));
+}
+
+TEST(MetaDevice, MixingWithATensorOfTheCpuThrows) {
+  use_meta_device();
+  const torch::Tensor x = torch::ones({2, 3}, on_meta()), y = torch::ones({2, 3});
+  const torch::Tensor heads = torch::ones({1, 1, 2, 3}, on_meta());
+  const torch::Tensor table = torch::ones({5, 3}, on_meta());
+  const torch::Tensor ids = torch::zeros({2}, torch::kInt64);
+  EXPECT_THAT(refusal([&] { x + y; }), HasSubstr("device"));
+  EXPECT_THAT(refusal([&] { torch::mm(x, y.t()); }), HasSubstr("device"));
+  EXPECT_THAT(refusal([&] { torch::cat({x, y}); }), HasSubstr("device"));
+  EXPECT_THAT(refusal([&] { table.index_select(0, ids); }), HasSubstr("device"));
+  EXPECT_THAT(refusal([&] { torch::rms_norm(x, {3}, torch::ones({3})); }), HasSubstr("cpu"));
+  EXPECT_THAT(refusal([&] {
+                torch::scaled_dot_product_attention(heads, heads, heads, torch::ones({2, 2}));
+              }),
+              HasSubstr("cpu"));
+}
+
+TEST(MetaDevice, CountsTheBytesThatLiveAndTheirPeak) {
+  use_meta_device();
+  const int64_t before = meta_memory();
+  reset_peak_meta_memory();
+  {
+    const torch::Tensor x = torch::empty({1024}, on_meta());
+    EXPECT_EQ(meta_memory() - before, 4096);
+    const torch::Tensor half = x.to(torch::kBFloat16);
+    EXPECT_EQ(meta_memory() - before, 4096 + 2048);
+    torch::empty({1}, on_meta());  // a block of 512 bytes
+    const torch::Tensor view = x.view({2, 512});
+    EXPECT_EQ(meta_memory() - before, 4096 + 2048);
+  }
+  EXPECT_EQ(meta_memory(), before);
+  EXPECT_EQ(peak_meta_memory() - before, 4096 + 2048 + 512);
+}
+
+// A block of the kind that the models are made of: attention, norm, dropout, loss.
+int64_t peak_of_a_step(bool recompute, int64_t rows) {
+  use_meta_device();
+  const torch::Tensor w = torch::empty({64, 64}, on_meta()).requires_grad_(true);
+  const torch::Tensor x = torch::empty({rows, 64}, on_meta());
+  reset_peak_meta_memory();
+  const int64_t before = meta_memory();
+  torch::Tensor h = x;
+  for (int layer = 0; layer < 6; ++layer) {
+    const auto block = [&](const torch::Tensor& in) {
+      const torch::Tensor q = torch::mm(torch::rms_norm(in, {64}), w).view({1, -1, 4, 16});
+      const torch::Tensor heads = q.transpose(1, 2);
+      const torch::Tensor y = torch::scaled_dot_product_attention(heads, heads, heads, {}, 0, true);
+      return in + torch::dropout(y.transpose(1, 2).reshape({-1, 64}), 0.5, true);
+    };
+    h = recompute ? checkpoint(block, h) : block(h);
+  }
+  const torch::Tensor targets = torch::empty({rows}, on_meta(torch::kInt64));
+  linear_cross_entropy(torch::layer_norm(h, {64}), w, targets).nll.sum().backward();
+  EXPECT_TRUE(w.grad().defined() && w.grad().is_meta());
+  return peak_meta_memory() - before;
+}
+
+TEST(MetaDevice, RecomputedActivationsAreNotCounted) {
+  const int64_t plain = peak_of_a_step(false, 512), again = peak_of_a_step(true, 512);
+  EXPECT_LT(again, plain / 2);
+  // Per layer and row in float32: norm in and out, q, attention's output, its rows' numbers, and a
+  // byte per value of the mask.
+  const int64_t row = 4 * 64 * 4 + 64;
+  EXPECT_GT(plain, 512 * 6 * row * 9 / 10);
+  EXPECT_LT(plain, 512 * 6 * row * 2);
+  // Attention is not quadratic in it, as the fused kernels are not.
+  EXPECT_LT(peak_of_a_step(false, 2048), 45 * plain / 10);
+}
+
+TEST(MetaDevice, AnEmbeddingHasAGradient) {
+  use_meta_device();
+  const torch::Tensor table = torch::empty({7, 4}, on_meta()).requires_grad_(true);
+  torch::embedding(table, torch::zeros({3}, on_meta(torch::kInt64))).sum().backward();
+  EXPECT_EQ(table.grad().sizes(), torch::IntArrayRef({7, 4}));
+  const torch::InferenceMode inference;
+  EXPECT_TRUE(torch::layer_norm(table, {4}).is_meta());
+}
+
+}  // namespace
+}  // namespace ttsft
