@@ -250,8 +250,8 @@ TEST_P(Contract, EveryTermAndCodebookLearnsItsOwnTargets) {
   for (const auto& [name, term] : trained.terms) {
     EXPECT_GT(term.tokens, 0) << name;
     EXPECT_LT(term.mean(), 0.5 * untrained.terms.at(name).mean()) << name;
-    for (size_t c = 0; c < term.value_per_codebook.size(); ++c)
-      EXPECT_LT(term.value_per_codebook[c], 0.5 * untrained.terms.at(name).sum_per_codebook[c])
+    for (size_t c = 0; c < term.sum_per_codebook.size(); ++c)
+      EXPECT_LT(term.sum_per_codebook[c], 0.5 * untrained.terms.at(name).sum_per_codebook[c])
           << name << " codebook " << c;
   }
 }

@@ -78,7 +78,7 @@ TEST_F(T3Layers, EmbeddingsBlocksAndHeads) {
       make_rope(torch::arange(time),
                 {stack.block.head_dim, stack.rope_theta, RopeLayout::kHalves, stack.rope_scaling},
                 torch::kFloat32);
-  const AttentionContext context{&rope, {}, nullptr};
+  const AttentionContext context{.rope = &rope, .mask = {}, .causal = true};
   for (int64_t i = 0; i < config_.t3.num_hidden_layers; ++i) {
     x = t3_->tfmr->block(i)->forward(x, context, i);
     expect_close(x, tap(("t3.layer" + std::to_string(i) + "_out").c_str()), 2e-4, "layer");

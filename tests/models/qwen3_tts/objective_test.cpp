@@ -51,7 +51,7 @@ TEST(Objective, InputEmbeddingsAndHiddenStatesAreUpstreams) {
                               fixture_config().talker.rope_theta, torch::kFloat32);
   torch::Tensor h = fed;
   for (int64_t i = 0; i < fixture_config().talker.num_hidden_layers; ++i) {
-    h = talker->model->block(i)(h, AttentionContext{&rope, {}, nullptr}, i);
+    h = talker->model->block(i)(h, AttentionContext{.rope = &rope, .mask = {}, .causal = true}, i);
     if (i == 0) expect_close(h, expected_tensor("layers", "talker.layer0"), 1e-4, "layer 0");
   }
   expect_close(h, expected_tensor("layers", "talker.layer_last"), 1e-4, "last layer");
@@ -132,7 +132,7 @@ TEST(Objective, ThePredictorInChunksLearnsTheSame) {
   weight.requires_grad_(true);
 
   const LossTerm term = objective.loss(talker, batch, false)[1];
-  term.nll.mean().backward();
+  term.value.mean().backward();
   const torch::Tensor gradient = weight.grad().clone();
   torch::Tensor hidden = talker->model->forward(objective.embed(talker, batch)).flatten(0, 1);
   hidden = talker->model->norm(hidden.index_select(0, batch.label_position));
@@ -145,7 +145,7 @@ TEST(Objective, ThePredictorInChunksLearnsTheSame) {
         batch.frame_codes.select(1, c + 1),
         torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kNone)));
   }
-  expect_close(term.nll, torch::stack(nll, 1), 1e-4);
+  expect_close(term.value, torch::stack(nll, 1), 1e-4);
   weight.mutable_grad() = torch::Tensor();
   torch::stack(nll, 1).mean().backward();
   ASSERT_GT(gradient.abs().max().item<double>(), 0);
