@@ -39,11 +39,16 @@ std::vector<int64_t> parts_of(const std::string& piece, const SentencePiece& own
 
 }  // namespace
 
+bool is_text_table(const std::string& tensor) {
+  return tensor == "text_embedding.weight" || tensor == "text_head.weight" ||
+         tensor == "text_head.bias";
+}
+
 int64_t extend_vocabulary(UnifiedVoice& model, const std::filesystem::path& own_file,
                           const std::filesystem::path& extended_file) {
   const SentencePiece own = SentencePiece::from_file(own_file);
   const SentencePiece extended = SentencePiece::from_file(extended_file);
-  const int64_t rows = extended.size() + 1;
+  const int64_t rows = text_rows(extended.size());
   if (model->text_embedding->weight.size(0) >= rows) return model->text_embedding->weight.size(0);
   check_beginning(own, extended, extended_file);
 

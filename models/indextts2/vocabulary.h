@@ -8,7 +8,13 @@
 
 namespace ttsft::indextts2 {
 
-// Grows the text tables to the pieces of `extended` and one row more, as the release has it.
+// The tables with a row for each piece, and one row more, as the release has it.
+bool is_text_table(const std::string& tensor);
+constexpr int64_t text_rows(int64_t pieces) {
+  return pieces + 1;
+}
+
+// Grows the text tables to the pieces of `extended`.
 // Upstream draws the new rows at random (N(0, 0.02), a linear's default); here a new piece starts
 // as the mean of the pieces that the old tokenizer cuts it into, so that it is spoken from the
 // first step on. Returns the rows of the tables; nothing changes when they are as many already.

@@ -113,10 +113,15 @@ void write_release(const Config& base, const std::filesystem::path& out,
                    const WeightChanges& changes, GptPrecision precision,
                    const std::filesystem::path& vocabulary, Rounding* rounding) {
   const auto file = open_gpt(base.gpt_file);
+  const int64_t pieces = vocabulary.empty() ? 0 : SentencePiece::from_file(vocabulary).size();
   std::vector<WrittenTensor> tensors;
   for (const std::string& name : saved_order(base.gpt_file, *file)) {
     const TensorView& view = file->at(name);
     tensors.push_back({view, name, precision_of(precision, view)});
+    if (!is_text_table(name)) continue;
+    std::vector<int64_t> shape = view.shape;  // a longer vocabulary has grown it
+    shape.at(0) = std::max(shape.at(0), text_rows(pieces));
+    tensors.back().shape = shape;
   }
   const std::filesystem::path name = base.gpt_file.lexically_relative(base.folder);
   const std::filesystem::path tokenizer = base.bpe_model.lexically_relative(base.folder);
@@ -126,7 +131,6 @@ void write_release(const Config& base, const std::filesystem::path& out,
     return path == name || (!vocabulary.empty() && (path == tokenizer || path == yaml));
   });
   if (!vocabulary.empty()) {
-    const int64_t pieces = SentencePiece::from_file(vocabulary).size();
     link_or_copy(vocabulary, out / tokenizer);
     write_text_atomic(out / yaml, with_text_tokens(read_text(base.folder / yaml), pieces));
   }

@@ -16,6 +16,11 @@ torch::Tensor long_tensor(const std::vector<int64_t>& values) {
   return torch::tensor(values, torch::kInt64);
 }
 
+// What the code predictor completes a frame with: all but the first code. [N, 16] -> [N, 15]
+torch::Tensor predicted_codes(const SpeechBatch& batch) {
+  return batch.frame_codes.narrow(1, 1, batch.frame_codes.size(1) - 1);
+}
+
 }  // namespace
 
 std::vector<int64_t> codec_tags(const TalkerConfig& c, int64_t language) {
@@ -155,33 +160,47 @@ torch::Tensor Objective::embed(Talker& talker, const SpeechBatch& batch) const {
   return (text + codec).view({rows, time, -1});
 }
 
+// What the label positions predict from, [L, H]. Only they pass the norm and the head: the others'
+// logits nobody reads. Right padding needs no mask: attention is causal, so no real position sees
+// it.
+torch::Tensor Objective::predicting(Talker& talker, const SpeechBatch& batch) const {
+  const torch::Tensor hidden = talker->model->forward(embed(talker, batch));  // [B, T, H]
+  return talker->model->norm(
+      hidden.reshape({-1, hidden.size(2)}).index_select(0, batch.label_position));
+}
+
+Probe Objective::depth_probe(Talker& talker, const SpeechBatch& batch) const {
+  const torch::Tensor h = predicting(talker, batch).index_select(0, batch.frame_label);
+  const torch::Tensor outputs = talker->predictor_hidden(h, batch.frame_codes);  // [N, 15, P]
+  std::vector<torch::Tensor> logits;
+  for (int64_t i = 0; i < outputs.size(1); ++i)
+    logits.push_back(talker->code_predictor->lm_head[static_cast<size_t>(i)](outputs.select(1, i)));
+  return {torch::stack(logits, 1).to(torch::kFloat32), predicted_codes(batch)};
+}
+
 std::vector<LossTerm> Objective::loss(Talker& talker, const SpeechBatch& batch,
                                       bool accuracy) const {
-  // Right padding needs no mask: attention is causal, so no real position sees it.
-  torch::Tensor hidden = talker->model->forward(embed(talker, batch));  // [B, T, H]
-  hidden = hidden.reshape({-1, hidden.size(2)});
-  // Only positions with a label pass the norm and the head: the others' logits nobody reads.
-  const torch::Tensor predicting =
-      talker->model->norm(hidden.index_select(0, batch.label_position));  // [L, H]
-  const TokenLoss first = linear_cross_entropy(predicting, talker->codec_head->effective_weight(),
+  const torch::Tensor states = predicting(talker, batch);  // [L, H]
+  const TokenLoss first = linear_cross_entropy(states, talker->codec_head->effective_weight(),
                                                batch.label, accuracy);
   LossTerm main{"talker", 1.0, first.nll, first.correct, batch.label_row};
 
-  const torch::Tensor h = predicting.index_select(0, batch.frame_label);  // [N, H]
+  const torch::Tensor h = states.index_select(0, batch.frame_label);  // [N, H]
   // 16 positions a frame make the predictor's activations the larger part: those of a chunk of
   // frames are made again when its gradient is taken.
   const torch::Tensor outputs = checkpoint_rows(  // [N, 15, P]
-      [talker, codes = batch.frame_codes](const torch::Tensor& states, int64_t frame,
+      [talker, codes = batch.frame_codes](const torch::Tensor& chunk, int64_t frame,
                                           int64_t n) mutable {
-        return talker->predictor_hidden(states, codes.narrow(0, frame, n));
+        return talker->predictor_hidden(chunk, codes.narrow(0, frame, n));
       },
       h, kPredictorFrames);
+  const torch::Tensor targets = predicted_codes(batch);  // [N, 15]
   std::vector<torch::Tensor> nll, correct;
   for (int64_t i = 0; i < outputs.size(1); ++i) {
     const torch::Tensor weight =
         talker->code_predictor->lm_head[static_cast<size_t>(i)]->effective_weight();
-    const TokenLoss part = linear_cross_entropy(outputs.select(1, i), weight,
-                                                batch.frame_codes.select(1, i + 1), accuracy);
+    const TokenLoss part =
+        linear_cross_entropy(outputs.select(1, i), weight, targets.select(1, i), accuracy);
     nll.push_back(part.nll);
     if (accuracy) correct.push_back(part.correct);
   }

@@ -18,7 +18,7 @@
 
 #include "models/qwen3_tts/modules.h"
 #include "models/qwen3_tts/speakers.h"
-#include "ttsft/model/stage.h"
+#include "ttsft/model/language_stage.h"
 
 namespace ttsft::qwen3_tts {
 
@@ -70,8 +70,12 @@ class Objective {
   // Talker inputs [B, T, H]: text track + codec track, each masked after its own projection.
   torch::Tensor embed(Talker& talker, const SpeechBatch& batch) const;
   std::vector<LossTerm> loss(Talker& talker, const SpeechBatch& batch, bool accuracy) const;
+  // Of the code predictor at all frames: logits [N, 15, V] and the codes they should name.
+  Probe depth_probe(Talker& talker, const SpeechBatch& batch) const;
 
  private:
+  torch::Tensor predicting(Talker& talker, const SpeechBatch& batch) const;  // [L, H]
+
   Config config_;
   std::vector<int64_t> role_;
   double sub_talker_weight_;

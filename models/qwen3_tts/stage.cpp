@@ -143,6 +143,13 @@ torch::Tensor LmStage::logits(const torch::Tensor& states) {
   return model_->talker->codec_head(model_->talker->model->norm(states));
 }
 
+std::optional<Probe> LmStage::depth_probe(const Sample& sample) {
+  const torch::NoGradGuard no_grad;
+  const Sample* row = &sample;
+  const auto batch = collate(std::span(&row, 1), {});
+  return objective_.depth_probe(model_->talker, speech(*batch).to(device_));
+}
+
 torch::Tensor LmStage::target_codes(const Sample& sample) const {
   return speech(sample).codes;
 }

@@ -31,6 +31,7 @@ class LmStage : public LanguageStage {
   std::unique_ptr<Batch> collate(std::span<const Sample* const> samples,
                                  const Draw& draw) const override;
   std::vector<LossTerm> loss(const Batch& batch, const LossRequest& request) override;
+  std::optional<Probe> depth_probe(const Sample& sample) override;
   torch::Tensor target_codes(const Sample& sample) const override;
   void save_beside_adapter(const std::filesystem::path& folder) override;
   void save_full(const std::filesystem::path& folder,

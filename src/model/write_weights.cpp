@@ -29,10 +29,11 @@ torch::Tensor stored_value(const WrittenTensor& tensor, const WeightChanges& cha
   const auto change = changes.find(tensor.base.name);
   if (change == changes.end()) return copy_tensor(tensor.base).to(dtype);
   const torch::Tensor wanted = change->second().detach().to(torch::kCPU);
-  if (wanted.sizes().vec() != tensor.base.shape)
+  if (wanted.sizes().vec() != tensor.new_shape())
     throw std::logic_error("write_weights: shape of " + tensor.base.name);
   const torch::Tensor stored = wanted.to(dtype).contiguous();
-  if (rounding && is_half(tensor.dtype) && tensor.base.dtype == tensor.dtype)
+  const bool comparable = tensor.new_shape() == tensor.base.shape;
+  if (rounding && comparable && is_half(tensor.dtype) && tensor.base.dtype == tensor.dtype)
     count_rounding(copy_tensor(tensor.base), wanted, stored, *rounding);
   return stored;
 }
@@ -63,7 +64,7 @@ void write_weights(const std::filesystem::path& file, const std::vector<WrittenT
   for (const WrittenTensor& tensor : tensors) {
     by_name[tensor.name] = &tensor;
     const bool kept = tensor.dtype == tensor.base.dtype && !changes.contains(tensor.base.name);
-    views.push_back({tensor.name, tensor.dtype, tensor.base.shape, {}});
+    views.push_back({tensor.name, tensor.dtype, tensor.new_shape(), {}});
     if (kept) views.back().bytes = tensor.base.bytes;
   }
   const TensorFill fill = [&](const TensorView& view, std::span<std::byte> values) {

@@ -1,9 +1,12 @@
 #include "ttsft/nn/meta_device.h"
 
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <c10/core/Allocator.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <atomic>
+#include <string_view>
 
 namespace ttsft {
 namespace {
@@ -152,12 +155,93 @@ torch::Tensor plain_dropout(const torch::Tensor& x, double probability, bool tra
   return train && probability > 0 ? torch::empty_like(x) : x;
 }
 
-// --- embedding
+// --- what has a kernel for the CPU and none for meta: it runs there on zeros of the same shapes
 
-torch::Tensor embedding_gradient(const torch::Tensor& gradient, const torch::Tensor& indices,
-                                 c10::SymInt rows, c10::SymInt, bool) {
-  require_meta("embedding_dense_backward", {gradient, indices});
-  return torch::empty({rows.expect_int(), gradient.size(-1)}, gradient.options());
+// The shape of what these give depends on the numbers: they would have to be read.
+bool reads_numbers(const std::string& name) {
+  constexpr std::string_view kNames[] = {"aten::_local_scalar_dense",
+                                         "aten::nonzero",
+                                         "aten::nonzero_static",
+                                         "aten::masked_select",
+                                         "aten::equal",
+                                         "aten::_unique",
+                                         "aten::_unique2",
+                                         "aten::unique_dim",
+                                         "aten::unique_consecutive",
+                                         "aten::bincount",
+                                         "aten::repeat_interleave",
+                                         "aten::unique_dim_consecutive"};
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
+}
+
+torch::Tensor zeros_for(const torch::Tensor& tensor, bool written) {
+  if (!tensor.defined()) return tensor;
+  const auto options = tensor.options().device(torch::kCPU);
+  if (written) return torch::zeros(tensor.sizes(), options);
+  return torch::zeros({1}, options).expand(tensor.sizes());  // takes no memory
+}
+
+torch::Tensor on_meta(const torch::Tensor& tensor) {
+  if (!tensor.defined() || tensor.is_meta()) return tensor;
+  return torch::empty_strided(tensor.sizes(), tensor.strides(),
+                              tensor.options().device(torch::kMeta));
+}
+
+void run_on_zeros(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  const c10::FunctionSchema& schema = op.schema();
+  const size_t count = schema.arguments().size(), first = stack->size() - count;
+  std::vector<c10::IValue> given(stack->begin() + static_cast<int64_t>(first), stack->end());
+  for (size_t i = 0; i < count; ++i) {
+    c10::IValue& value = (*stack)[first + i];
+    const auto* alias = schema.arguments()[i].alias_info();
+    const bool written = alias != nullptr && alias->isWrite();
+    if (value.isTensor()) {
+      require_meta(schema.name().c_str(), {value.toTensor()});
+      value = zeros_for(value.toTensor(), written);
+    } else if (value.isTensorList()) {
+      std::vector<torch::Tensor> tensors = value.toTensorVector();
+      for (torch::Tensor& tensor : tensors) {
+        require_meta(schema.name().c_str(), {tensor});
+        tensor = zeros_for(tensor, written);
+      }
+      value = tensors;
+    }
+  }
+  op.callBoxed(stack);
+  for (size_t r = 0; r < schema.returns().size(); ++r) {
+    c10::IValue& result = (*stack)[stack->size() - schema.returns().size() + r];
+    if (!result.isTensor()) continue;
+    const auto* alias = schema.returns()[r].alias_info();
+    torch::Tensor mine = on_meta(result.toTensor());
+    for (size_t i = 0; alias != nullptr && alias->isWrite() && i < count; ++i) {
+      const auto* of = schema.arguments()[i].alias_info();
+      if (of == nullptr || !(*of == *alias)) continue;
+      given[i].toTensor().resize_(mine.sizes());
+      mine = given[i].toTensor();
+    }
+    result = mine;
+  }
+}
+
+// Registers run_on_zeros for every such operator.
+torch::Library route_over_cpu() {
+  using c10::DispatchKey;
+  torch::Library library(torch::Library::IMPL, "aten", DispatchKey::Meta, __FILE__, __LINE__);
+  c10::Dispatcher& dispatcher = c10::Dispatcher::singleton();
+  for (const c10::OperatorName& name : dispatcher.getAllOpNames()) {
+    if (!name.name.starts_with("aten::") || reads_numbers(name.name)) continue;
+    const auto op = dispatcher.findOp(name);
+    if (!op || !op->hasSchema() || !op->hasKernelForDispatchKey(DispatchKey::CPU)) continue;
+    const auto has = [&](DispatchKey key) { return op->hasKernelForDispatchKey(key); };
+    if (has(DispatchKey::Meta) || has(DispatchKey::CompositeExplicitAutograd) ||
+        has(DispatchKey::CompositeImplicitAutograd) ||
+        has(DispatchKey::CompositeExplicitAutogradNonFunctional)) {
+      continue;
+    }
+    library.impl(c10::toString(name).c_str(),
+                 torch::CppFunction::makeFromBoxedFunction<&run_on_zeros>());
+  }
+  return library;
 }
 
 torch::Library library(c10::DispatchKey key) {
@@ -181,7 +265,7 @@ void use_meta_device() {
     plain.impl("rms_norm", plain_rms_norm);
     plain.impl("layer_norm", plain_layer_norm);
     plain.impl("dropout", plain_dropout);
-    plain.impl("embedding_dense_backward", embedding_gradient);
+    static torch::Library others = route_over_cpu();
     return true;
   }();
 }

@@ -11,29 +11,29 @@ namespace {
 
 constexpr double kToleranceFp32 = 1e-3, kToleranceBf16 = 5e-2;  // of the largest logit
 constexpr double kKnowing = 0.8;       // share of ln V below which a model knows something
-constexpr double kSignature = 0.2;     // share of ln V that a wrong frame is better by
+constexpr double kSignature = 0.2;     // share of ln V that a wrong place is better by
 constexpr double kErrors = 5;          // standard errors that make a difference
-constexpr int64_t kFewestFrames = 16;  // fewer say nothing about a mean
+constexpr int64_t kFewestTokens = 16;  // fewer say nothing about a mean
 constexpr size_t kOffsetSamples = 8;
 
-// Losses of frames at a neighbour, and how much the right frame's are above them, frame by frame.
+// Losses at a neighbouring place, and how much those at the right one are above them, one by one.
 struct Neighbour {
   std::vector<torch::Tensor> losses, gains;  // [n] each, float64
 
-  // Frame i's logits are compared with the target of frame i + offset.
+  // Logits [N, ..., V] of place i are compared with the target [N, ...] of place i + offset.
   void add(const torch::Tensor& log_probabilities, const torch::Tensor& targets, int64_t offset) {
     const int64_t n = targets.size(0) - std::abs(offset);
     if (n <= 0) return;
     const int64_t from = std::max<int64_t>(0, -offset);
     const torch::Tensor p = log_probabilities.narrow(0, from, n);
     const auto loss = [&](int64_t shift) {
-      const torch::Tensor t = targets.narrow(0, from + shift, n).unsqueeze(1);
-      return p.gather(1, t).squeeze(1).neg().to(torch::kCPU, torch::kFloat64);
+      const torch::Tensor t = targets.narrow(0, from + shift, n).unsqueeze(-1);
+      return p.gather(-1, t).flatten().neg().to(torch::kCPU, torch::kFloat64);
     };
     losses.push_back(loss(offset));
     gains.push_back(loss(0) - losses.back());
   }
-  int64_t frames() const {
+  int64_t tokens() const {
     int64_t sum = 0;
     for (const torch::Tensor& part : losses) sum += part.size(0);
     return sum;
@@ -45,6 +45,49 @@ struct Neighbour {
     return all.std().item<double>() / std::sqrt(static_cast<double>(all.size(0)));
   }
 };
+
+// Are the targets at the place before or behind, along the first axis of the probes? `place`: its
+// name.
+OffsetVerdict check_offset(const std::vector<Probe>& probes, const std::string& place) {
+  Neighbour early, right, late;
+  double vocabulary = 1;
+  for (const Probe& probe : probes) {
+    if (probe.targets.numel() == 0) continue;
+    vocabulary = static_cast<double>(probe.logits.size(-1));
+    const torch::Tensor log_probabilities = probe.logits.to(torch::kFloat32).log_softmax(-1);
+    const torch::Tensor targets = probe.targets.to(log_probabilities.device());
+    early.add(log_probabilities, targets, -1);
+    right.add(log_probabilities, targets, 0);
+    late.add(log_probabilities, targets, 1);
+  }
+  if (early.tokens() < kFewestTokens) {
+    log_info(place, " undecided: ", early.tokens(), " tokens say nothing");
+    return OffsetVerdict::kUndecided;
+  }
+  const double all = std::log(vocabulary);
+  const std::string numbers =
+      detail::concatenate("cross entropy ", right.mean(), " at the right ", place, ", ",
+                          early.mean(), " one early, ", late.mean(), " one late; ln V is ", all);
+  for (const Neighbour* wrong : {&early, &late}) {
+    // Written so that what is not a number refuses nothing: `supervised` does.
+    if (wrong->mean() < kKnowing * all && wrong->gain() > kErrors * wrong->error() &&
+        wrong->gain() > kSignature * all) {
+      throw CheckError("targets are at the wrong " + place + ": " + numbers, "the first batches",
+                       "a checkpoint that another tool trained with shifted labels looks like this "
+                       "too");
+    }
+  }
+  const bool knows = right.mean() < kKnowing * all;
+  const auto beaten = [](const Neighbour& wrong) {
+    return -wrong.gain() > kErrors * wrong.error();
+  };
+  if (knows && beaten(early) && beaten(late)) {
+    log_info(place, " right: ", numbers);
+    return OffsetVerdict::kRight;
+  }
+  log_info(place, " undecided: ", numbers);
+  return OffsetVerdict::kUndecided;
+}
 
 // Weighted sum of the terms' means over a batch.
 torch::Tensor loss_of(Stage& stage, const Batch& batch) {
@@ -130,44 +173,13 @@ void check_decoding(LanguageStage& stage, const Sample& sample, double tolerance
 }
 
 OffsetVerdict check_frame_offset(const std::vector<Probe>& probes) {
-  Neighbour early, right, late;
-  double vocabulary = 1;
-  for (const Probe& probe : probes) {
-    if (probe.targets.numel() == 0) continue;
-    vocabulary = static_cast<double>(probe.logits.size(1));
-    const torch::Tensor log_probabilities = probe.logits.to(torch::kFloat32).log_softmax(1);
-    const torch::Tensor targets = probe.targets.to(log_probabilities.device());
-    early.add(log_probabilities, targets, -1);
-    right.add(log_probabilities, targets, 0);
-    late.add(log_probabilities, targets, 1);
-  }
-  if (early.frames() < kFewestFrames) {
-    log_info("frame offset undecided: ", early.frames(), " frames say nothing");
-    return OffsetVerdict::kUndecided;
-  }
-  const double all = std::log(vocabulary);
-  const std::string numbers =
-      detail::concatenate("cross entropy ", right.mean(), " at the right frame, ", early.mean(),
-                          " one early, ", late.mean(), " one late; ln V is ", all);
-  for (const Neighbour* wrong : {&early, &late}) {
-    // Written so that what is not a number refuses nothing: `supervised` does.
-    if (wrong->mean() < kKnowing * all && wrong->gain() > kErrors * wrong->error() &&
-        wrong->gain() > kSignature * all) {
-      throw CheckError("targets are at the wrong frame: " + numbers, "the first batches",
-                       "a checkpoint that another tool trained with shifted labels looks like this "
-                       "too");
-    }
-  }
-  const bool knows = right.mean() < kKnowing * all;
-  const auto beaten = [](const Neighbour& wrong) {
-    return -wrong.gain() > kErrors * wrong.error();
-  };
-  if (knows && beaten(early) && beaten(late)) {
-    log_info("frame offset right: ", numbers);
-    return OffsetVerdict::kRight;
-  }
-  log_info("frame offset undecided: ", numbers);
-  return OffsetVerdict::kUndecided;
+  return check_offset(probes, "frame");
+}
+
+OffsetVerdict check_codebook_offset(std::vector<Probe> probes) {
+  for (Probe& probe : probes)
+    probe = {probe.logits.transpose(0, 1), probe.targets.transpose(0, 1)};
+  return check_offset(probes, "codebook");
 }
 
 void check_draws(Stage& stage, const std::vector<const Sample*>& samples) {
@@ -259,18 +271,23 @@ void check_first_step(Stage& stage, const Samples& samples, Feed& feed, torch::D
                    dtype == torch::kBFloat16 ? kToleranceBf16 : kToleranceFp32);
   });
   run("frame_offset", [&] {
-    std::vector<Probe> probes;
+    std::vector<Probe> probes, depth;
     for (Position at; at.epoch == 0 && probes.size() < kOffsetSamples;) {
       const auto [groups, next] = feed.rows(at);
       for (const auto& rows : groups) {
         for (const int64_t row : rows) {
-          if (probes.size() < kOffsetSamples)
-            probes.push_back(language->train_probe(*samples[static_cast<size_t>(row)]));
+          if (probes.size() == kOffsetSamples) break;
+          const Sample& sample = *samples[static_cast<size_t>(row)];
+          probes.push_back(language->train_probe(sample));
+          if (auto probe = language->depth_probe(sample)) depth.push_back(std::move(*probe));
         }
       }
       at = next;
     }
     check_frame_offset(probes);
+    if (depth.empty()) return;
+    check_frame_offset(depth);
+    check_codebook_offset(depth);
   });
 }
 

@@ -25,7 +25,11 @@ enum class OffsetVerdict { kRight, kUndecided };
 // by 5 standard errors of the difference per token and by 0.2 ln V. Less than that a model trained
 // elsewhere may show (codes that repeat, another voice), and it stays undecided; right is what
 // beats both neighbours by 5 standard errors below 0.8 ln V.
+// Probes of the language model [F, V] or of its depth-wise decoder [F, C, V].
 OffsetVerdict check_frame_offset(const std::vector<Probe>& probes);
+
+// The same along the codebooks of a depth-wise decoder: its probes, [F, C, V].
+OffsetVerdict check_codebook_offset(std::vector<Probe> probes);
 
 // `draws`: two batches of one draw give the same losses.
 void check_draws(Stage& stage, const std::vector<const Sample*>& samples);

@@ -63,6 +63,28 @@ double epochs_of(int64_t steps, Feed& feed) {
   return epochs;
 }
 
+// Of the free bytes and those of the weights, which are loaded: a tenth is left to CUDA itself.
+int64_t usable(int64_t free, const StepMemory& step) {
+  return (free + step.weights) / 10 * 9;
+}
+
+void warn_of_batches(const Plan& plan, const TrainConfig& train, int64_t free) {
+  const std::string key = train.batch_tokens ? "train.batch_tokens" : "train.batch_utterances";
+  const std::string need =
+      detail::concatenate("the largest batch (", plan.step->rows, " clips, ", plan.step->positions,
+                          " positions) needs about ", bytes_text(plan.step->total()), ", ",
+                          bytes_text(free + plan.step->weights), " are there: ");
+  if (train.activation_checkpointing == "false") {
+    log_warning(need, "set train.activation_checkpointing: auto");
+  } else if (plan.fitting > 0) {
+    log_warning(need, key, ": ", plan.fitting, " fits; raise train.accumulate with it");
+  } else {
+    log_warning(need,
+                "not even its longest clip fits: lower data.guards.max_seconds and run prep "
+                "again, or use train.method: lora and precision: bf16");
+  }
+}
+
 void log_warnings(const Plan& plan, const RunConfig& config, const ModelContext& context) {
   const TrainConfig& train = config.train;
   if (train.schedule.warmup_steps > plan.warmup_steps) {
@@ -94,6 +116,8 @@ void log_warnings(const Plan& plan, const RunConfig& config, const ModelContext&
   if (memory > 0 && plan.memory_bytes > memory) {
     log_warning("weights, gradients and optimizer need about ", bytes_text(plan.memory_bytes),
                 " and ", bytes_text(memory), " are free: train.method: lora needs far less");
+  } else if (memory > 0 && plan.step && plan.step->total() > usable(memory, *plan.step)) {
+    warn_of_batches(plan, train, memory);
   }
 }
 
@@ -154,6 +178,21 @@ Plan make_plan(const RunConfig& config, const Trainee& trainee, const Samples& t
   return plan;
 }
 
+void plan_step(Plan& plan, const RunConfig& config, const ModelAdapter& adapter,
+               const CheckpointRef& base, const Samples& train, Feed& feed, torch::Device device) {
+  try {
+    plan.step = count_largest_step(config, adapter, base, train, feed.sampler());
+    const int64_t free = device.is_cuda() ? free_memory(device) : 0;
+    if (free > 0) {
+      plan.fitting = fitting_batch(config, adapter, base, train, feed.sampler(), *plan.step,
+                                   usable(free, *plan.step));
+    }
+  } catch (const c10::Error& error) {
+    plan.step.reset();
+    log_warning("the memory of a step cannot be counted: ", error.what_without_backtrace());
+  }
+}
+
 void log_plan(const Plan& plan, const RunConfig& config, const ModelContext& context,
               const ModelInfo& info) {
   log_info(info.title, ", stage ", config.train.stage, ", ", config.train.method, " on ",
@@ -173,11 +212,29 @@ void log_plan(const Plan& plan, const RunConfig& config, const ModelContext& con
            " steps");
   log_info(plan.trainable, " of ", plan.total, " values are trained; optimizer and gradients take ",
            bytes_text(plan.memory_bytes), ", checkpoints up to ", bytes_text(plan.disk_bytes));
+  if (plan.step) log_info(describe_step(*plan.step));
   log_warnings(plan, config, context);
+}
+
+std::string describe_step(const StepMemory& step) {
+  return detail::concatenate("a step on a GPU takes about ", bytes_text(step.total()),
+                             " at its highest: weights ", bytes_text(step.weights),
+                             ", optimizer and gradients ", bytes_text(step.optimizer),
+                             ", activations ", bytes_text(step.activations), " for ", step.rows,
+                             " clips of ", step.positions, " positions");
 }
 
 nlohmann::ordered_json plan_json(const Plan& plan, const RunConfig& config,
                                  const ModelContext& context, const ModelInfo& info) {
+  nlohmann::ordered_json step;
+  if (plan.step) {
+    step = {{"total_bytes", plan.step->total()},
+            {"weights_bytes", plan.step->weights},
+            {"optimizer_bytes", plan.step->optimizer},
+            {"activation_bytes", plan.step->activations},
+            {"clips", plan.step->rows},
+            {"positions", plan.step->positions}};
+  }
   return {{"device", context.device.str()},
           {"precision", precision_name(context.dtype)},
           {"license", info.license.weights},
@@ -195,6 +252,7 @@ nlohmann::ordered_json plan_json(const Plan& plan, const RunConfig& config,
           {"trainable_parameters", plan.trainable},
           {"total_parameters", plan.total},
           {"memory_bytes", plan.memory_bytes},
+          {"gpu_step", step},
           {"disk_bytes", plan.disk_bytes}};
 }
 

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "feed.h"
+#include "step_memory.h"
 #include "trainee.h"
 #include "ttsft/model/adapter.h"
 
@@ -20,9 +22,11 @@ struct Plan {
   double padding = 0;                // share of the padded positions
   int64_t warmup_steps = 0;          // at most a tenth of the steps
   int64_t trainable = 0, total = 0;  // values
-  int64_t memory_bytes =
-      0;  // on top of the loaded model: masters, gradients, moments; no activations
-  int64_t disk_bytes = 0;  // all that will stand in the run folder at its fullest
+  // On top of the loaded model: masters, gradients, moments; no activations.
+  int64_t memory_bytes = 0;
+  std::optional<StepMemory> step;  // on a GPU, activations included; where it was counted
+  int64_t fitting = 0;             // train.batch_tokens (or batch_utterances) that fits the GPU
+  int64_t disk_bytes = 0;          // all that will stand in the run folder at its fullest
 };
 
 // steps, or the steps of so many epochs (a fraction is rounded up to a whole step).
@@ -32,9 +36,16 @@ int64_t count_steps(const TrainConfig& train, Feed& feed);
 Plan make_plan(const RunConfig& config, const Trainee& trainee, const Samples& train,
                const Samples& validation, Feed& feed);
 
+// Counts what a step takes on a GPU and what would fit the one at hand. Where that cannot be done
+// the log says why, and the run goes on.
+void plan_step(Plan& plan, const RunConfig& config, const ModelAdapter& adapter,
+               const CheckpointRef& base, const Samples& train, Feed& feed, torch::Device device);
+
 // Says the plan, the licence and what deserves a warning in the log.
 void log_plan(const Plan& plan, const RunConfig& config, const ModelContext& context,
               const ModelInfo& info);
+
+std::string describe_step(const StepMemory& step);  // one line
 
 nlohmann::ordered_json plan_json(const Plan& plan, const RunConfig& config,
                                  const ModelContext& context, const ModelInfo& info);

@@ -68,11 +68,6 @@ SamplerOptions sampler_options(const RunConfig& config) {
   return options;
 }
 
-bool recomputes_activations(const RunConfig& config, torch::Device device) {
-  const std::string& wanted = config.train.activation_checkpointing;
-  return wanted == "true" || (wanted == "auto" && device.is_cuda());
-}
-
 // Where to begin: the state of the earlier run, or the start.
 TrainerState first_state(const RunConfig& config, const std::optional<ResumePoint>& resume,
                          const std::string& data) {
@@ -146,15 +141,18 @@ ordered_json run_train(const RunConfig& given, const ModelAdapter& adapter,
   Trainee trainee =
       make_trainee(config, *stage, context.device,
                    resume ? resume->checkpoint : std::filesystem::path(), info.peft_task_type);
-  const bool recompute = recomputes_activations(config, context.device);
-  set_activation_checkpointing(stage->module(), recompute);
+  set_activation_checkpointing(stage->module(),
+                               recomputes_activations(config, context.device.is_cuda()));
   const Samples train = read_samples(*stage, set.train);
   const Samples validation = read_samples(*stage, set.validation);
   const auto replay = open_replay(config.train.replay);
   const auto validation_replay = open_replay(config.eval.replay);
   Feed feed(*stage, train, sampler_options(config), config.train.accumulate,
             Feed::Purpose::kTraining, replay.get());
-  const Plan plan = make_plan(config, trainee, train, validation, feed);
+  Plan plan = make_plan(config, trainee, train, validation, feed);
+  // On paper a GPU is meant: `auto` then is what it is there.
+  if (options.dry_run || context.device.is_cuda())
+    plan_step(plan, options.dry_run ? given : config, adapter, base, train, feed, context.device);
   log_plan(plan, config, context, info);
   ordered_json result = {{"model", info.name},
                          {"stage", config.train.stage},
@@ -195,8 +193,16 @@ std::string describe_train(const ordered_json& result) {
          << plan["precision"].get<std::string>() << "\n"
          << count("trainable_parameters") << " of " << count("total_parameters")
          << " values, about " << bytes_text(count("memory_bytes"))
-         << " for the optimizer and up to " << bytes_text(count("disk_bytes")) << " on disk\n"
-         << "trained:\n";
+         << " for the optimizer and up to " << bytes_text(count("disk_bytes")) << " on disk\n";
+    if (plan["gpu_step"].is_object()) {
+      const auto step = [&](const char* key) {
+        return bytes_text(plan["gpu_step"].at(key).get<int64_t>());
+      };
+      text << "on a GPU a step takes about " << step("total_bytes") << ": weights "
+           << step("weights_bytes") << ", optimizer and gradients " << step("optimizer_bytes")
+           << ", activations " << step("activation_bytes") << "\n";
+    }
+    text << "trained:\n";
     for (const auto& site : result["sites"]) text << "  " << site.get<std::string>() << "\n";
     return text.str();
   }

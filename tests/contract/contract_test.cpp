@@ -222,24 +222,47 @@ TEST_P(Contract, LossIsLowestAtTheRightFrame) {
   }
 }
 
-// Upstream's and other trainers' faults: labels shifted once too often, or states of the frame
-// before or behind the one that predicts.
+Probe along_codebooks(const Probe& probe) {
+  return {probe.logits.transpose(0, 1), probe.targets.transpose(0, 1)};
+}
+
+// `check` finds the probes right, and those wrong whose targets or states are one place off.
+void expect_offsets_are_found(
+    const std::vector<Probe>& right,
+    const std::function<OffsetVerdict(const std::vector<Probe>&)>& check) {
+  std::vector<Probe> shifted_labels, wrong_states;
+  for (const Probe& probe : right) {
+    const int64_t n = probe.targets.size(0) - 1;
+    shifted_labels.push_back({probe.logits.narrow(0, 0, n), probe.targets.narrow(0, 1, n)});
+    wrong_states.push_back({probe.logits.narrow(0, 1, n), probe.targets.narrow(0, 0, n)});
+  }
+  EXPECT_EQ(check(right), OffsetVerdict::kRight);
+  EXPECT_THROW(check(shifted_labels), CheckError);
+  EXPECT_THROW(check(wrong_states), CheckError);
+}
+
+// Upstream's and other trainers' faults: labels shifted once too often, states of the frame before
+// or behind the one that predicts, and the same in the codes that complete a frame.
 TEST_P(Contract, TargetsOrStatesOfAnotherFrameAreRefused) {
   RunConfig config = world().config;
   auto stage = adapter().make_stage(ModelContext{config}, world().memorised());
   stage->module().eval();
-  std::vector<Probe> right, shifted_labels, wrong_states;
+  std::vector<Probe> right, depth;
   for (const PreparedRow& row :
        PreparedSet::open(config.data.prepared, adapter().info().name).all()) {
-    const Probe probe = language(*stage).train_probe(*stage->read(row));
-    const int64_t n = probe.targets.size(0) - 1;
-    right.push_back(probe);
-    shifted_labels.push_back({probe.logits.narrow(0, 0, n), probe.targets.narrow(0, 1, n)});
-    wrong_states.push_back({probe.logits.narrow(0, 1, n), probe.targets.narrow(0, 0, n)});
+    const auto sample = stage->read(row);
+    right.push_back(language(*stage).train_probe(*sample));
+    if (auto probe = language(*stage).depth_probe(*sample)) depth.push_back(std::move(*probe));
   }
-  EXPECT_EQ(check_frame_offset(right), OffsetVerdict::kRight);
-  EXPECT_THROW(check_frame_offset(shifted_labels), CheckError);
-  EXPECT_THROW(check_frame_offset(wrong_states), CheckError);
+  expect_offsets_are_found(right, check_frame_offset);
+  if (depth.empty()) return;  // no depth-wise decoder
+  expect_offsets_are_found(depth, check_frame_offset);
+  for (Probe& probe : depth) probe = along_codebooks(probe);
+  expect_offsets_are_found(depth, [](const std::vector<Probe>& probes) {
+    std::vector<Probe> by_frame;
+    for (const Probe& probe : probes) by_frame.push_back(along_codebooks(probe));
+    return check_codebook_offset(by_frame);
+  });
 }
 
 TEST_P(Contract, EveryTermAndCodebookLearnsItsOwnTargets) {

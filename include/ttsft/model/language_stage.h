@@ -5,15 +5,17 @@
 #include <torch/torch.h>
 
 #include <functional>
+#include <optional>
 
 #include "ttsft/model/stage.h"
 
 namespace ttsft {
 
-// Logits at the supervised frames of one sample.
+// Logits at the supervised frames of one sample; of a depth-wise decoder, which completes a frame
+// code by code, at each of its C codes.
 struct Probe {
-  torch::Tensor logits;   // [F, V], float32
-  torch::Tensor targets;  // [F], int64
+  torch::Tensor logits;   // [F, V] or [F, C, V], float32
+  torch::Tensor targets;  // [F] or [F, C], int64
 };
 
 class LanguageStage : public Stage {
@@ -22,6 +24,9 @@ class LanguageStage : public Stage {
   // steps over the same layout.
   Probe train_probe(const Sample& sample);
   Probe decode_probe(const Sample& sample);
+
+  // Of the training forward of the depth-wise decoder; nothing where the model has none.
+  virtual std::optional<Probe> depth_probe(const Sample&) { return std::nullopt; }
 
   // The tokens of a sample in the form of Synthesizer::codes(): what synth would say after learning
   // it by heart.

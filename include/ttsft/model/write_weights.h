@@ -24,6 +24,9 @@ struct WrittenTensor {
   TensorView base;   // its name finds the change; without one its values are kept
   std::string name;  // in the new file
   DType dtype;       // in the new file: values are cast to it, once
+  // In the new file, for a change that grows the tensor; empty: the base's.
+  std::vector<int64_t> shape{};
+  const std::vector<int64_t>& new_shape() const { return shape.empty() ? base.shape : shape; }
 };
 
 // The base's tensors in their order, under their names and in their types.
@@ -43,7 +46,7 @@ struct Rounding {
 };
 
 // .safetensors, or as torch.save writes a plain state dict. Atomic. `rounding`, where given, is
-// added to. std::logic_error: a change of another shape than the base's tensor.
+// added to. std::logic_error: a change of another shape than new_shape().
 void write_weights(const std::filesystem::path& file, const std::vector<WrittenTensor>& tensors,
                    const WeightChanges& changes, Rounding* rounding = nullptr);
 

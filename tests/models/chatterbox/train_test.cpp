@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+
 #include "tests/models/chatterbox/chatterbox_fixture.h"
 #include "tests/support/upstream_training.h"
 #include "ttsft/audio/audio.h"
@@ -130,9 +132,9 @@ TEST(Pilot, SixtyFourShortClipsLearn) {
   config.data.validation.share = 0;
   const T3Config t3 = read_config(config.checkpoint).t3;
   torch::manual_seed(1);
-  PreparedWriter writer(config.data.prepared, "chatterbox");
   std::vector<std::string> ids;
   int64_t labels = 0;
+  std::optional<PreparedWriter> writer(std::in_place, config.data.prepared, "chatterbox");
   for (int64_t i = 0; i < 64; ++i) {
     const std::string id = "clip" + std::to_string(i);
     const int64_t codes = 25 + i % 26;  // 1 to 2 s
@@ -144,12 +146,13 @@ TEST(Pilot, SixtyFourShortClipsLearn) {
     clip.prompt_tokens = torch::randint(0, 400, {75}, torch::kInt64);
     clip.cond_prompt_speech_tokens = clip.speech_codes.slice(0, 0, 20).contiguous();
     write_clip(config.data.prepared / clip_file(id), clip);
-    writer.add({id, id, 1.5, {{"id", id}, {"speaker", "reader"}}, {}});
+    writer->add({id, id, 1.5, {{"id", id}, {"speaker", "reader"}}, {}});
     ids.push_back(id);
     labels += codes + 1;
   }
   write_speakers(config.data.prepared / "speakers.json", {{"reader", {ids.begin(), ids.end()}}});
-  writer.finish(ids, {}, {}, {{"validation", {{"share", 0.0}}}});
+  writer->finish(ids, {}, {}, {{"validation", {{"share", 0.0}}}});
+  writer.reset();  // the set is free to be trained on
 
   config.train.method = "full";
   config.train.epochs = 4;

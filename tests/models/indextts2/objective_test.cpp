@@ -76,7 +76,7 @@ TEST_F(ObjectiveTest, StagesOfOneUtteranceAreUpstreams) {
   expect_close(inputs[0], head("eval.inputs_embeds"), 1e-6);
   torch::Tensor x = inputs;
   for (int64_t i = 0; i < model_->gpt->options().layers; ++i) {
-    x = model_->gpt->block(i)(x, Gpt2Context{}, i);
+    x = model_->gpt->block(i)(x, Gpt2Context{.mask = {}, .causal = true}, i);
     if (i == 0) expect_close(x[0], head("eval.block0_out"), 1e-4);
   }
   expect_close(x[0], head("eval.block_last_out"), 1e-4);

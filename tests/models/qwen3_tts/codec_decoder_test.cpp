@@ -66,6 +66,7 @@ TEST(CodecDecoder, StagesAreUpstreams) {
   const Rope rope = make_rope(torch::arange(x.size(1)), c.head_dim, c.rope_theta, torch::kFloat32);
   AttentionContext context;
   context.rope = &rope;
+  context.causal = true;
   expect_close(stack->block(0)(x, context, 0), expected_tensor("layers", "dec.tr0"), 1e-4, "tr0");
 }
 
