@@ -1,26 +1,16 @@
 #include "ttsft/nn/device.h"
 
-#include <dlfcn.h>
 #include <torch/version.h>
 
 #include <filesystem>
 
 #include "ttsft/core/error.h"
 #include "ttsft/core/log.h"
+#include "ttsft/nn/accelerator.h"
+#include "ttsft/nn/precision.h"
 
 namespace ttsft {
 namespace {
-
-// Registers LibTorch's CUDA kernels with the dispatcher. "" when that worked, else the loader's
-// reason.
-std::string load_cuda_backend() {
-  static const std::string reason = [] {
-    if (dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL)) return std::string();
-    const char* text = dlerror();
-    return std::string(text ? text : "unknown reason");
-  }();
-  return reason;
-}
 
 // What stands between the driver and LibTorch's kernels, its libraries opened; `what` is empty
 // where nothing does.
@@ -28,8 +18,8 @@ CudaObstacle open_machine(const CudaMachine& machine) {
   CudaObstacle obstacle = cuda_obstacle(machine.driver, machine.built_for, machine.gpu_seen);
   if (!obstacle.what.empty()) return obstacle;
   if (const std::string reason = machine.open(); !reason.empty())
-    return {"LibTorch's CUDA libraries cannot be loaded (" + reason + ")",
-            "fetch them with tools/setup --cuda, or set device: cpu"};
+    return {"the libraries for CUDA cannot be loaded (" + reason + ")",
+            "fetch and build them with tools/quickstart --cuda --build, or set device: cpu"};
   if (machine.devices() == 0)
     return {"LibTorch, built for CUDA " + cuda_version_text(machine.built_for) +
                 ", finds no device behind the driver (CUDA " +
@@ -72,9 +62,12 @@ torch::Device choose(const std::string& name, const CudaMachine& machine) {
 }  // namespace
 
 const CudaMachine& this_machine() {
-  static const CudaMachine machine{
-      cuda_driver(), cuda_of_libtorch(), std::filesystem::exists("/dev/nvidiactl"),
-      load_cuda_backend, [] { return static_cast<int64_t>(torch::cuda::device_count()); }};
+  static const CudaMachine machine{cuda_driver(),
+                                   cuda_of_libtorch(),
+                                   std::filesystem::exists("/dev/nvidiactl"),
+                                   [] { return open_cuda_accelerator(); },
+                                   [] { return static_cast<int64_t>(torch::cuda::device_count()); },
+                                   [](torch::Device device) { accelerator(device).use(device); }};
   return machine;
 }
 
@@ -84,7 +77,13 @@ torch::Device resolve_device(const std::string& name) {
 }
 
 torch::Device resolve_device(const std::string& name, const CudaMachine& machine) {
-  return name == "cpu" ? torch::Device(torch::kCPU) : choose(name, machine);
+  if (name == "cpu") return torch::kCPU;
+  const torch::Device device = choose(name, machine);
+  if (device.is_cuda()) {
+    machine.use(device);
+    set_float32(Float32::kExact);
+  }
+  return device;
 }
 
 torch::Dtype resolve_precision(const std::string& name, torch::Device device) {

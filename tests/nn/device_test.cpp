@@ -7,11 +7,13 @@
 #include "tests/support/temporary_folder.h"
 #include "ttsft/core/error.h"
 #include "ttsft/core/log.h"
+#include "ttsft/nn/precision.h"
 
 namespace ttsft {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -27,7 +29,8 @@ CudaMachine machine(int driver, int devices, const std::string& reason = "") {
           13000,
           true,
           [reason] { return reason; },
-          [devices] { return int64_t{devices}; }};
+          [devices] { return int64_t{devices}; },
+          [](torch::Device) {}};
 }
 
 std::string refusal(const std::string& name, const CudaMachine& on) {
@@ -80,6 +83,21 @@ TEST(Device, AGpuIsTakenByAutoAndByNumber) {
   EXPECT_EQ(resolve_device("cpu", two), torch::Device(torch::kCPU));
 }
 
+TEST(Device, TheChosenGpuBecomesTheCurrentOneAndIsExact) {
+  std::vector<torch::Device> used;
+  CudaMachine two = machine(13000, 2);
+  two.use = [&used](torch::Device device) { used.push_back(device); };
+  at::globalContext().setAllowTF32CuDNN(true);  // LibTorch's default
+  resolve_device("cuda:1", two);
+  EXPECT_THAT(used, ElementsAre(torch::Device(torch::kCUDA, 1)));
+  EXPECT_TRUE(float32_is(Float32::kExact));
+  resolve_device("auto", two);
+  EXPECT_EQ(used.back(), torch::Device(torch::kCUDA, 0));
+  resolve_device("cpu", two);
+  refusal("cuda:2", two);
+  EXPECT_EQ(used.size(), 2u);
+}
+
 TEST(Device, AGpuBeyondTheLastIsWrongUsage) {
   EXPECT_THAT(refusal("cuda:2", machine(13000, 2)),
               AllOf(HasSubstr("there are 2 CUDA devices"), HasSubstr("device: cuda:2")));
@@ -99,7 +117,8 @@ TEST(Device, AnOldDriverIsNamedWithItsRemedy) {
 
 TEST(Device, MissingLibrariesAreNamedWithTheirRemedy) {
   const CudaMachine bare = machine(13000, 1, "libcublas.so.13: no such file");
-  const auto what = AllOf(HasSubstr("libcublas.so.13"), HasSubstr("tools/setup --cuda"));
+  const auto what =
+      AllOf(HasSubstr("libcublas.so.13"), HasSubstr("tools/quickstart --cuda --build"));
   EXPECT_THAT(refusal("cuda:0", bare), what);
   EXPECT_THAT(said_by_auto(bare, torch::kCPU), what);
 }

@@ -17,7 +17,8 @@ struct CudaMachine {
   bool gpu_seen = false;  // the system shows an NVIDIA GPU
   // Opens CUDA's libraries, which registers LibTorch's kernels: "", or the loader's reason.
   std::function<std::string()> open;
-  std::function<int64_t()> devices;  // that LibTorch can use, after open()
+  std::function<int64_t()> devices;        // that LibTorch can use, after open()
+  std::function<void(torch::Device)> use;  // makes the chosen one the current one
 };
 
 // This machine; its libraries are opened once.
@@ -27,7 +28,9 @@ const CudaMachine& this_machine();
 // device, so that a CPU run neither needs nor loads them. UsageError when a device is asked for
 // that cannot be used: it names the reason (no driver, one too old for LibTorch, a library that is
 // missing) and the remedy. "auto" falls back to the CPU and says why in the log, with a warning
-// where a GPU stays unused.
+// where a GPU stays unused. A CUDA device becomes the current one, and float32 on it is exact
+// (nn/precision). Its allocator's segments grow (expandable_segments) unless PYTORCH_ALLOC_CONF or
+// PYTORCH_CUDA_ALLOC_CONF says otherwise.
 torch::Device resolve_device(const std::string& name);
 torch::Device resolve_device(const std::string& name, const CudaMachine& machine);
 
