@@ -1,8 +1,8 @@
 # torch::cpu, an imported target made from LibTorch's headers and libraries.
 #
 # The wheel's own TorchConfig.cmake stops when no CUDA toolkit is installed, and a user's machine need not have one.
-# We link to libtorch_cpu and libc10 only; libtorch_cuda is opened at run time when a CUDA device is asked for
-# (src/nn/device.cpp), so a CPU run neither loads nor needs the 3 GB of CUDA libraries.
+# We link to libtorch_cpu and libc10 only; libtorch_cuda comes with libttsft_cuda.so (CudaModule.cmake), which is opened
+# when a CUDA device is asked for, so a CPU run neither loads nor needs the 3 GB of CUDA libraries.
 #
 # Looked for, in this order: TORCH_DIR (variable or environment), CMAKE_PREFIX_PATH, .deps/libtorch (made by tools/setup).
 set(TORCH_DIR "$ENV{TORCH_DIR}" CACHE PATH "LibTorch, or the torch folder of an unpacked wheel")

@@ -22,6 +22,7 @@
 #include "ttsft/data/importers.h"
 #include "ttsft/data/prepared_set.h"
 #include "ttsft/nn/device.h"
+#include "ttsft/nn/precision.h"
 
 namespace ttsft {
 namespace {
@@ -362,6 +363,7 @@ ordered_json PrepRun::totals() const {
 
 ordered_json run_prep(const RunConfig& config, const ModelAdapter& adapter,
                       const PrepOptions& options) {
+  const PrecisionScope exact(Float32::kExact);  // codes are the same on every device
   return PrepRun(config, adapter, options).run();
 }
 

@@ -9,6 +9,7 @@
 #include "ttsft/core/progress.h"
 #include "ttsft/core/signals.h"
 #include "ttsft/model/frame_decoder.h"
+#include "ttsft/nn/precision.h"
 #include "ttsft/nn/rng.h"
 
 namespace ttsft {
@@ -35,9 +36,9 @@ uint64_t segment_seed(uint64_t seed, size_t index) {
 
 void check_noise(const Noise& noise, int64_t segments) {
   if (noise.empty() || segments == 1) return;
-  throw UsageError("--noise was recorded for one segment, and the text is cut into " +
-                       std::to_string(segments),
-                   "", "give a shorter text");
+  throw UsageError(
+      "--noise was recorded for one segment, and the text is cut into " + std::to_string(segments),
+      "", "give a shorter text");
 }
 
 namespace {
@@ -122,8 +123,8 @@ class Speaker {
       if (speaking_.chained)
         for (size_t i = 0; i < segment.index; ++i)
           earlier.push_back(results_[segment.text][i].codes);
-      prompts.push_back(synthesizer_.prompt(
-          segment.words, segment_seed(options_.seed, segment.index), earlier));
+      prompts.push_back(
+          synthesizer_.prompt(segment.words, segment_seed(options_.seed, segment.index), earlier));
     }
     decoder_->admit(prompts);
   }
@@ -144,7 +145,8 @@ class Speaker {
       queue_.spoken(segment);
       waiting_.push_back(segment);
     }
-    for (auto row = ended.rbegin(); row != ended.rend(); ++row) running_.erase(running_.begin() + *row);
+    for (auto row = ended.rbegin(); row != ended.rend(); ++row)
+      running_.erase(running_.begin() + *row);
     if (waiting_.size() >= width_) decode_waiting();
   }
 
@@ -173,6 +175,8 @@ class Speaker {
   std::vector<torch::Tensor> acoustic(std::vector<AcousticRow> rows) {
     for (AcousticRow& row : rows)
       if (!noise_.empty()) row.noise = &noise_;
+    const PrecisionScope speed(
+        speaking_precision(synthesizer_.tensor_options().dtype().toScalarType()));
     std::vector<torch::Tensor> waves;
     for (size_t at = 0; at < rows.size();) {
       const size_t count = std::min(acoustic_width_, rows.size() - at);
@@ -211,8 +215,8 @@ class Speaker {
       text.frames += segment.codes.size(0);
       std::vector<float>& samples = text.audio.samples;
       if (!samples.empty())
-        samples.resize(samples.size() + static_cast<size_t>(speaking_.pause_seconds *
-                                                            text.audio.sample_rate));
+        samples.resize(samples.size() +
+                       static_cast<size_t>(speaking_.pause_seconds * text.audio.sample_rate));
       samples.insert(samples.end(), segment.audio.samples.begin(), segment.audio.samples.end());
     }
     if (codes.empty()) return text;

@@ -8,6 +8,7 @@
 #include "ttsft/core/progress.h"
 #include "ttsft/core/signals.h"
 #include "ttsft/model/frame_decoder.h"
+#include "ttsft/nn/precision.h"
 
 namespace ttsft {
 namespace {
@@ -55,10 +56,10 @@ class Streamer {
       const torch::Tensor codes = decoder_.so_far(0, pushed);
       if (codes.size(0) == 0) continue;
       pushed += codes.size(0);
-      hand_over(stream->push(codes), spoken);
+      hand_over(fast([&] { return stream->push(codes); }), spoken);
     }
     const DecodedRow whole = decoder_.take({0}).front();
-    hand_over(stream->flush(), spoken);
+    hand_over(fast([&] { return stream->flush(); }), spoken);
     if (whole.reached_limit)
       log_warning(label_, ": stopped at ", decoder_.max_frames(),
                   " frames, so the end may be missing; raise --max-frames, or cut the text");
@@ -76,6 +77,13 @@ class Streamer {
   torch::Tensor codes() const { return torch::cat(codes_); }
 
  private:
+  template <typename Decode>
+  torch::Tensor fast(const Decode& decode) const {
+    const PrecisionScope speed(
+        speaking_precision(synthesizer_.tensor_options().dtype().toScalarType()));
+    return decode();
+  }
+
   void hand_over(const torch::Tensor& wave, SpokenText& spoken) {
     if (wave.numel() == 0) return;
     const Audio audio = to_audio(wave, synthesizer_.acoustic().sample_rate());

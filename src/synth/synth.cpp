@@ -11,6 +11,7 @@
 #include "ttsft/core/log.h"
 #include "ttsft/core/strings.h"
 #include "ttsft/model/load_stage.h"
+#include "ttsft/nn/precision.h"
 
 namespace ttsft {
 namespace {
@@ -144,8 +145,8 @@ Json speak_jobs(const RunConfig& config, const SynthOptions& options, const Mode
   totals.start = Clock::now();
   if (options.stream) {
     std::optional<WavStream> out;
-    const auto spoken = speak_stream(
-        synthesizer, texts.at(0), speaking, noise, [&](const Audio& piece) {
+    const auto spoken =
+        speak_stream(synthesizer, texts.at(0), speaking, noise, [&](const Audio& piece) {
           totals.heard();
           if (!out) out.emplace(options.out, piece.sample_rate, format_of(config), options.raw);
           out->write(piece.samples);
@@ -173,6 +174,8 @@ Json decode_codes(const RunConfig& config, const SynthOptions& options, Synthesi
   row.seed = static_cast<uint64_t>(config.seed);
   if (!noise.empty()) row.noise = &noise;
   AcousticDecoder& acoustic = synthesizer.acoustic();
+  const PrecisionScope speed(
+      speaking_precision(synthesizer.tensor_options().dtype().toScalarType()));
   const Audio wave = to_audio(acoustic.decode(std::span(&row, 1)).at(0), acoustic.sample_rate());
   check_wave(wave, options.codes_in.string());
   totals.heard();
@@ -189,6 +192,7 @@ Json decode_codes(const RunConfig& config, const SynthOptions& options, Synthesi
 
 nlohmann::ordered_json run_synth(const RunConfig& config, const ModelAdapter& adapter,
                                  const SynthOptions& options) {
+  const PrecisionScope exact(Float32::kExact);  // of voices, and of a language model in float32
   check_flags(options);
   const std::vector<SynthJob> jobs = make_jobs(options);
   format_of(config);

@@ -33,6 +33,7 @@ const std::map<std::string, Areas>& allowed() {
     for (const char* area : {"config", "io", "audio", "text"}) may[area] = {"core"};
     may["data"] = {"core", "config", "io", "audio", "text"};
     may["nn"] = {"core", "io", "torch"};
+    may["cuda"] = {"nn", "torch"};
     may["features"] = {"core", "io", "nn", "torch"};
     may["codec"] = {"core", "io", "nn", "features", "torch"};
     may["model"] = {"core", "config", "io",       "audio", "text",

@@ -13,6 +13,7 @@
 #include "ttsft/core/signals.h"
 #include "ttsft/data/prepared_set.h"
 #include "ttsft/io/atomic_file.h"
+#include "ttsft/nn/precision.h"
 
 namespace ttsft {
 namespace {
@@ -83,6 +84,22 @@ class Prep : public ::testing::Test {
   ToyAdapter adapter_;
   RunConfig config_;
 };
+
+TEST_F(Prep, EncodesInExactFloat32AndPutsLibTorchsStateBack) {
+  at::globalContext().setAllowTF32CuDNN(true);  // LibTorch's default
+  int batches = 0;
+  adapter_.log.before_encode = [&] {
+    EXPECT_TRUE(float32_is(Float32::kExact));
+    ++batches;
+  };
+  prep();
+  EXPECT_GT(batches, 0);
+  EXPECT_FALSE(float32_is(Float32::kExact));
+  adapter_.log.before_encode = [] { throw RunError("the device is gone"); };
+  config_.data.prepared = folder_ / "again";
+  EXPECT_THROW(prep(), RunError);
+  EXPECT_FALSE(float32_is(Float32::kExact));
+}
 
 TEST_F(Prep, WritesTheRowsInTheSourcesOrderWithAnIndex) {
   const ordered_json result = prep();

@@ -2,9 +2,9 @@
 //
 // "ab. cde" has the segments "ab" and "cde" (cut at full stops). A segment has a frame per
 // character and each frame two codes: the character (greedy; else drawn) and, by a frame head, the
-// frame's number. A frame sounds as kToySamples samples of its codes' sum / 1000. '#' ends a segment
-// at once, '~' sounds as not a number. What was said before is read from the cache, as a model's
-// attention does.
+// frame's number. A frame sounds as kToySamples samples of its codes' sum / 1000. '#' ends a
+// segment at once, '~' sounds as not a number. What was said before is read from the cache, as a
+// model's attention does.
 #pragma once
 
 #include <torch/torch.h>
@@ -28,16 +28,18 @@ inline constexpr int kToyRate = 1000;
 
 // What happened to the synthesizers of one adapter.
 struct ToyRecord {
-  int64_t max_batch = 3;           // set by a test
+  int64_t max_batch = 3;  // set by a test
   bool chained = false, whole_text = false;
-  std::string checkpoint;          // of the last one made
+  std::string checkpoint;  // of the last one made
   double lora_scale = -1;
-  int64_t steps = 0;               // a batch's frames, the ends too
-  std::vector<size_t> batches;     // rows of each prefill
-  std::vector<std::string> words;  // of all prompts, in order
-  std::vector<size_t> earlier;     // segments that each prompt was told of
-  std::vector<size_t> decoded;     // rows of each call of the acoustic part
-  std::function<void()> on_step;
+  int64_t steps = 0;                     // a batch's frames, the ends too
+  std::vector<size_t> batches;           // rows of each prefill
+  std::vector<std::string> words;        // of all prompts, in order
+  std::vector<size_t> earlier;           // segments that each prompt was told of
+  std::vector<size_t> decoded;           // rows of each call of the acoustic part
+  torch::Dtype dtype = torch::kFloat32;  // that its inputs are said to have
+  std::function<void()> on_step, on_made;
+  std::function<void()> on_acoustic;  // by every call of the acoustic part, streams too
 };
 
 class ToyLm : public SpeechLm, public FrameHead {
@@ -106,14 +108,20 @@ inline torch::Tensor toy_wave(const torch::Tensor& codes) {
 // Holds the latest frame back until the next one is there.
 class ToyStream : public AcousticStream {
  public:
+  explicit ToyStream(std::shared_ptr<ToyRecord> record) : record_(std::move(record)) {}
   torch::Tensor push(const torch::Tensor& codes) override {
+    if (record_->on_acoustic) record_->on_acoustic();
     const torch::Tensor all = held_.defined() ? torch::cat({held_, codes}) : codes;
     held_ = all.narrow(0, all.size(0) - 1, 1);
     return toy_wave(all.narrow(0, 0, all.size(0) - 1));
   }
-  torch::Tensor flush() override { return held_.defined() ? toy_wave(held_) : torch::empty({0}); }
+  torch::Tensor flush() override {
+    if (record_->on_acoustic) record_->on_acoustic();
+    return held_.defined() ? toy_wave(held_) : torch::empty({0});
+  }
 
  private:
+  std::shared_ptr<ToyRecord> record_;
   torch::Tensor held_;
 };
 
@@ -123,6 +131,7 @@ class ToyAcoustic : public AcousticDecoder {
   int sample_rate() const override { return kToyRate; }
   std::vector<torch::Tensor> decode(std::span<const AcousticRow> rows) override {
     record_->decoded.push_back(rows.size());
+    if (record_->on_acoustic) record_->on_acoustic();
     std::vector<torch::Tensor> waves;
     for (const AcousticRow& row : rows) {
       float bias = 0;
@@ -136,7 +145,7 @@ class ToyAcoustic : public AcousticDecoder {
     return waves;
   }
   std::unique_ptr<AcousticStream> stream(const AcousticRow&) override {
-    return std::make_unique<ToyStream>();
+    return std::make_unique<ToyStream>(record_);
   }
 
  private:
@@ -159,7 +168,7 @@ class ToySynthesizer : public Synthesizer {
   int64_t max_batch() const override { return record_->max_batch; }
   void load() override {}
   SpeechLm& language_model() override { return lm_; }
-  torch::TensorOptions tensor_options() const override { return torch::kFloat32; }
+  torch::TensorOptions tensor_options() const override { return record_->dtype; }
   DecodingPlan plan(const DecodeOptions& options) override {
     DecodingPlan plan;
     plan.sampling.greedy = options.greedy;
@@ -191,6 +200,7 @@ class SpeakingToyAdapter : public ToyAdapter {
                                                 double lora_scale) const override {
     record->checkpoint = checkpoints.name();
     record->lora_scale = lora_scale;
+    if (record->on_made) record->on_made();
     return std::make_unique<ToySynthesizer>(record);
   }
 

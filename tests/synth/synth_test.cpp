@@ -11,6 +11,7 @@
 #include "ttsft/core/error.h"
 #include "ttsft/core/signals.h"
 #include "ttsft/io/peft.h"
+#include "ttsft/nn/precision.h"
 #include "ttsft/nn/weights.h"
 
 namespace ttsft {
@@ -85,6 +86,44 @@ TEST_F(Synth, SaysATextToItsEnd) {
   EXPECT_GT(result.at("rtf").get<double>(), 0);
   EXPECT_FALSE(result.contains("texts"));
   EXPECT_THAT(describe_synth(result), HasSubstr("0.01 s of audio, 3 frames"));
+}
+
+// TF32, which only shows on a GPU, is decided for the process: so it can be asked anywhere.
+TEST_F(Synth, TheAcousticPartIsFastInBf16AndAllElseIsExact) {
+  for (const bool stream : {false, true}) {
+    for (const torch::Dtype dtype : {torch::kFloat32, torch::kBFloat16}) {
+      const Float32 acoustic = dtype == torch::kBFloat16 ? Float32::kFast : Float32::kExact;
+      at::globalContext().setAllowTF32CuDNN(true);  // LibTorch's own state, neither of the two
+      int made = 0, steps = 0, decoded = 0;
+      adapter.record->dtype = dtype;
+      adapter.record->on_made = [&] { made += float32_is(Float32::kExact); };
+      adapter.record->on_step = [&] { steps += float32_is(Float32::kExact); };
+      adapter.record->on_acoustic = [&] {
+        EXPECT_TRUE(float32_is(acoustic));
+        ++decoded;
+      };
+      adapter.record->steps = 0;
+      options.stream = stream;
+      say("abc");
+      EXPECT_EQ(made, 1);
+      EXPECT_EQ(steps, adapter.record->steps);
+      EXPECT_GT(decoded, 0);
+      EXPECT_FALSE(float32_is(Float32::kExact)) << "put back";
+    }
+  }
+}
+
+TEST_F(Synth, GivenCodesAreDecodedFastInBf16) {
+  say("abc");
+  options.text.reset();
+  options.codes_out.clear();
+  options.codes_in = folder / "a.safetensors";
+  adapter.record->dtype = torch::kBFloat16;
+  bool fast = false;
+  adapter.record->on_acoustic = [&] { fast = float32_is(Float32::kFast); };
+  run_synth(config, adapter, options);
+  EXPECT_TRUE(fast);
+  EXPECT_FALSE(float32_is(Float32::kFast));
 }
 
 TEST_F(Synth, StopsAtTheLimit) {
