@@ -11,7 +11,7 @@
 #include <span>
 #include <vector>
 
-#include "ttsft/codec/upsample_encoder.h"
+#include "models/chatterbox/upsample_encoder.h"
 #include "ttsft/nn/conv.h"
 #include "ttsft/nn/flow_matching.h"
 #include "ttsft/nn/layers.h"
