@@ -37,7 +37,7 @@ AcousticNoise recorded(const Noise& noise) {
 }  // namespace
 
 Acoustic::Acoustic(const std::shared_ptr<const TensorFile>& s3gen, int64_t heads, int64_t head_dim,
-                   Reference reference, torch::Device device)
+                   S3Voice reference, torch::Device device)
     : device_(device),
       reference_(std::move(reference)),
       flow_(s3gen, heads, head_dim, device),
@@ -85,7 +85,7 @@ void Acoustic::check(const torch::Tensor& codes, const AcousticNoise& noise) con
                     wanted);
   };
   if (codes.dim() != 1) fail("codes", codes, "[codes]");
-  const Reference& reference = reference_;
+  const S3Voice& reference = reference_;
   if (reference.prompt_token.dim() != 1) fail("prompt_token", reference.prompt_token, "[codes]");
   if (reference.prompt_feat.dim() != 2) {
     fail("prompt_feat", reference.prompt_feat,
