@@ -48,7 +48,7 @@ class Acoustic : public AcousticDecoder {
 
   torch::Device device_;
   S3Voice reference_;
-  Flow flow_;
+  Flow flow_{nullptr};
   Hift hift_{nullptr};
   torch::Tensor fade_;  // [960]: 20 ms of silence, 20 ms to full loudness
 };
