@@ -37,21 +37,22 @@ AcousticNoise recorded(const Noise& noise) {
 }  // namespace
 
 Acoustic::Acoustic(const std::shared_ptr<const TensorFile>& s3gen, int64_t heads, int64_t head_dim,
-                   Reference reference, torch::Device device)
+                   S3Voice reference, torch::Device device)
     : device_(device),
       reference_(std::move(reference)),
-      flow_(s3gen, heads, head_dim, device),
+      flow_(load_flow(s3gen, heads, head_dim, device)),
       hift_(load_hift(s3gen, "mel2wav.", device)),
       fade_(fade_in(device)) {
-  if (hift_->options().mels != flow_.options().unet.mels) {
-    throw DataError("flow. makes " + std::to_string(flow_.options().unet.mels) +
+  if (hift_->options().mels != flow_->options().mels) {
+    throw DataError("flow. makes " + std::to_string(flow_->options().mels) +
                         " mel bands and mel2wav. takes " + std::to_string(hift_->options().mels),
                     s3gen->path().string(), "is this the complete checkpoint?");
   }
 }
 
 Acoustic::Lengths Acoustic::lengths(int64_t codes) const {
-  const int64_t frames = flow_.options().encoder.factor * (reference_.prompt_token.numel() + codes);
+  const int64_t frames =
+      flow_->options().frames_per_code * (reference_.prompt_token.numel() + codes);
   const int64_t spoken = frames - reference_.prompt_feat.size(0);
   return {frames, spoken * hift_->options().samples_per_frame()};
 }
@@ -63,7 +64,7 @@ AcousticNoise Acoustic::draw(torch::Generator& generator, int64_t codes) const {
     return torch::randn(shape, generator, torch::TensorOptions().device(generator.device()));
   };
   AcousticNoise noise;
-  noise.z = normal({1, flow_.options().unet.mels, length.frames});
+  noise.z = normal({1, flow_->options().mels, length.frames});
   noise.phase = torch::empty({1, harmonics, 1}, generator.device())
                     .uniform_(-std::numbers::pi, std::numbers::pi, generator);
   noise.phase.select(1, 0).zero_();
@@ -85,11 +86,11 @@ void Acoustic::check(const torch::Tensor& codes, const AcousticNoise& noise) con
                     wanted);
   };
   if (codes.dim() != 1) fail("codes", codes, "[codes]");
-  const Reference& reference = reference_;
+  const S3Voice& reference = reference_;
   if (reference.prompt_token.dim() != 1) fail("prompt_token", reference.prompt_token, "[codes]");
   if (reference.prompt_feat.dim() != 2) {
     fail("prompt_feat", reference.prompt_feat,
-         "[frames, " + std::to_string(flow_.options().unet.mels) + "]");
+         "[frames, " + std::to_string(flow_->options().mels) + "]");
   }
   const Lengths length = lengths(codes.numel());
   if (length.samples <= 0) {
@@ -102,7 +103,7 @@ void Acoustic::check(const torch::Tensor& codes, const AcousticNoise& noise) con
   const auto expect = [&](const char* name, const torch::Tensor& given, const Shape& wanted) {
     if (given.sizes() != wanted) fail(std::string("noise ") + name, given, shape_text(wanted));
   };
-  expect("z", noise.z, {1, flow_.options().unet.mels, length.frames});
+  expect("z", noise.z, {1, flow_->options().mels, length.frames});
   expect("phase", noise.phase, {1, harmonics, 1});
   expect("source_noise", noise.source_noise, {1, harmonics, length.samples});
 }
@@ -110,7 +111,7 @@ void Acoustic::check(const torch::Tensor& codes, const AcousticNoise& noise) con
 std::vector<torch::Tensor> Acoustic::speak(std::span<const AcousticRow> rows,
                                            const std::vector<size_t>& batch) {
   const torch::Tensor prompt = reference_.prompt_token.to(torch::kCPU, torch::kInt64);
-  std::vector<FlowInput> inputs;
+  std::vector<FlowRow> inputs;
   std::vector<torch::Tensor> phases, noises;
   for (const size_t i : batch) {
     const AcousticRow& row = rows[i];
@@ -121,7 +122,7 @@ std::vector<torch::Tensor> Acoustic::speak(std::span<const AcousticRow> rows,
     phases.push_back(noise.phase.to(device_, torch::kFloat32));
     noises.push_back(noise.source_noise[0].to(device_, torch::kFloat32).t());
   }
-  std::vector<torch::Tensor> mels = flow_.inference(inputs);  // [mels, T] each
+  std::vector<torch::Tensor> mels = flow_(inputs);  // [mels, T] each
   RowLengths lengths;
   for (torch::Tensor& mel : mels) {
     mel = mel.t();

@@ -9,16 +9,10 @@
 
 #include "models/chatterbox/flow.h"
 #include "ttsft/codec/hift.h"
+#include "ttsft/codec/s3_voice.h"
 #include "ttsft/model/acoustic.h"
 
 namespace ttsft::chatterbox {
-
-// The voice that the flow continues.
-struct Reference {
-  torch::Tensor prompt_token;  // [P] int64, codes of the reference
-  torch::Tensor prompt_feat;   // [F, mels], its log-mel at 24 kHz, F <= 2P
-  torch::Tensor embedding;     // [192], its x-vector
-};
 
 // Everything random about n codes, under the names of recorded noise. Frames: 2 (P + n); samples:
 // 480 (2 (P + n) - F).
@@ -32,7 +26,7 @@ class Acoustic : public AcousticDecoder {
  public:
   // heads and head_dim of the flow's U-Net; everything else follows from the file. float32.
   Acoustic(const std::shared_ptr<const TensorFile>& s3gen, int64_t heads, int64_t head_dim,
-           Reference reference, torch::Device device);
+           S3Voice reference, torch::Device device);
 
   int sample_rate() const override { return static_cast<int>(hift_->options().sample_rate); }
   // row.codes [n]; noise by the names of AcousticNoise. Waves are faded in. DataError also for a
@@ -53,8 +47,8 @@ class Acoustic : public AcousticDecoder {
                                    const std::vector<size_t>& batch);
 
   torch::Device device_;
-  Reference reference_;
-  Flow flow_;
+  S3Voice reference_;
+  Flow flow_{nullptr};
   Hift hift_{nullptr};
   torch::Tensor fade_;  // [960]: 20 ms of silence, 20 ms to full loudness
 };

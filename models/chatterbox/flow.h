@@ -8,12 +8,11 @@
 #include <torch/torch.h>
 
 #include <memory>
-#include <span>
 #include <vector>
 
-#include "ttsft/codec/upsample_encoder.h"
+#include "models/chatterbox/upsample_encoder.h"
+#include "ttsft/codec/token_flow.h"
 #include "ttsft/nn/conv.h"
-#include "ttsft/nn/flow_matching.h"
 #include "ttsft/nn/layers.h"
 #include "ttsft/nn/linear.h"
 #include "ttsft/nn/probe.h"
@@ -32,12 +31,9 @@ struct UNetOptions {
 };
 
 struct FlowOptions {
+  TokenFlowOptions tokens;
   UpsampleEncoderOptions encoder;
   UNetOptions unet;
-  int64_t codes = 0;    // rows of input_embedding
-  int64_t speaker = 0;  // width of a speaker embedding
-  int64_t steps = 10;
-  double guidance = 0.7;
 };
 
 // Sizes from the shapes under "flow."; heads and head_dim of the U-Net are the caller's knowledge.
@@ -62,7 +58,8 @@ class CausalResnetImpl : public torch::nn::Module {
   CausalResnetImpl(int64_t in, int64_t out, int64_t time);
   // What a time adds between the two blocks: [N, time] -> [N, C]
   torch::Tensor time_shift(const torch::Tensor& time);
-  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& shift);  // [B, C, T], [C]
+  // [B, C, T]; the shift of each row [B, C], or of all [1, C]
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& shift);
 
  private:
   Linear mlp_{nullptr};
@@ -104,19 +101,18 @@ class UNetStageImpl : public torch::nn::Module {
 TORCH_MODULE(UNetStage);
 
 // ConditionalDecoder: down_blocks.0, mid_blocks.*, up_blocks.0, final_block, final_proj, time_mlp.
-class UNetImpl : public torch::nn::Module {
+// Its input channels are x, mu, speaker and prompt.
+class UNetImpl : public torch::nn::Module, public FlowEstimator {
  public:
   explicit UNetImpl(const UNetOptions& options);
 
-  // What each stage adds at each of N times: per stage (down, mid.., up) [N, C]. Once per run.
-  std::vector<torch::Tensor> time_shifts(const torch::Tensor& times, const StageProbe& probe = {});
-
-  // x: the channels [x, mu, speaker, condition] stacked, [B, input, T]; keys: bool [B, 1, 1, T],
-  // true = attended to, undefined: all. Returns the velocity [B, mels, T].
-  torch::Tensor forward(const torch::Tensor& x, const std::vector<torch::Tensor>& shifts,
-                        int64_t step, const torch::Tensor& keys, const StageProbe& probe = {});
-
-  const UNetOptions& options() const { return options_; }
+  // What each stage adds at each of N times: per stage (down, mid.., up) [N, C]. Stage:
+  // "dec.time_mlp" [1, time], of the first.
+  std::vector<torch::Tensor> embed_times(const torch::Tensor& times,
+                                         const StageProbe& probe = {}) override;
+  // Stages: "dec.down_resnet", "dec.down_tfm0", "dec.mid_last", "dec.final_block" and their like.
+  torch::Tensor velocity(const torch::Tensor& x, const std::vector<torch::Tensor>& time,
+                         const FlowConditions& given, const StageProbe& probe = {}) override;
 
  private:
   UNetOptions options_;
@@ -127,52 +123,25 @@ class UNetImpl : public torch::nn::Module {
 };
 TORCH_MODULE(UNet);
 
-// Everything under "flow.".
-class FlowModuleImpl : public torch::nn::Module {
+// Everything under "flow.". Stages of the encoder are named "enc.*".
+class FlowImpl : public TokenFlowImpl {
  public:
-  explicit FlowModuleImpl(const FlowOptions& options);
+  explicit FlowImpl(const FlowOptions& options);
+  FlowEstimator& network() override { return *estimator_; }
 
-  Embedding input_embedding{nullptr};
-  Linear spk_embed_affine_layer{nullptr}, encoder_proj{nullptr};
-  UpsampleEncoder encoder{nullptr};
-  UNet estimator{nullptr};  // decoder.estimator
-};
-TORCH_MODULE(FlowModule);
-
-// One utterance.
-struct FlowInput {
-  torch::Tensor codes;        // [T] int64: the prompt's codes, then the ones to speak
-  torch::Tensor prompt_feat;  // [F, mels]: log-mel of the prompt, F <= 2T
-  torch::Tensor embedding;    // [speaker]: x-vector, of any length
-  torch::Tensor z;            // [mels, 2T] (or [1, mels, 2T]): noise
-};
-
-class Flow {
- public:
-  // s3gen: a whole file with names below "flow.". The weights stay float32.
-  Flow(const std::shared_ptr<const TensorFile>& s3gen, int64_t heads, int64_t head_dim,
-       torch::Device device);
-
-  // Mel frames behind the prompt's, each [mels, 2T - F]. Rows of unequal length run in one batch
-  // and come out as each would alone. DataError: codes outside the table, tensors of a wrong shape.
-  // Stages: those of the encoder under "enc.", mu [B, 2T, mels], spks, and of the first step
-  // "dec.time_mlp" [1, time], "dec.down_resnet", "dec.down_tfm0", "dec.mid_last",
-  // "dec.final_block", rows with the condition first.
-  std::vector<torch::Tensor> inference(std::span<const FlowInput> rows,
-                                       const StageProbe& probe = {});
-
-  // One row: codes [T], prompt_feat [F, mels], embedding, z [1, mels, 2T] -> [1, mels, 2T - F]
-  torch::Tensor inference(const torch::Tensor& codes, const torch::Tensor& prompt_feat,
-                          const torch::Tensor& embedding, const torch::Tensor& z);
-
-  const FlowOptions& options() const { return options_; }
+ protected:
+  torch::Tensor encode(const torch::Tensor& embedded, const RowLengths& lengths,
+                       const StageProbe& probe) override;
 
  private:
-  void check(const FlowInput& row) const;
-
-  FlowOptions options_;
-  torch::Device device_;
-  FlowModule module_{nullptr};
+  UpsampleEncoder encoder{nullptr};
+  Linear encoder_proj{nullptr};
+  UNet estimator_{nullptr};  // decoder.estimator
 };
+TORCH_MODULE(Flow);
+
+// s3gen: a whole file with names below "flow.". The weights stay float32.
+Flow load_flow(const std::shared_ptr<const TensorFile>& s3gen, int64_t heads, int64_t head_dim,
+               torch::Device device);
 
 }  // namespace ttsft::chatterbox

@@ -111,7 +111,7 @@ UNetImpl::UNetImpl(const UNetOptions& options) : options_(options) {
   final_proj = register_module("final_proj", Conv1d(ConvOptions{o.channels, o.mels}));
 }
 
-std::vector<torch::Tensor> UNetImpl::time_shifts(const torch::Tensor& times,
+std::vector<torch::Tensor> UNetImpl::embed_times(const torch::Tensor& times,
                                                  const StageProbe& probe) {
   const torch::Tensor embedded = sinusoidal_time_embedding(times, options_.input / 2);
   const torch::Tensor time = time_2_(torch::silu(time_1_(embedded)));  // [N, time]
@@ -121,20 +121,23 @@ std::vector<torch::Tensor> UNetImpl::time_shifts(const torch::Tensor& times,
   return shifts;
 }
 
-torch::Tensor UNetImpl::forward(const torch::Tensor& input,
-                                const std::vector<torch::Tensor>& shifts, int64_t step,
-                                const torch::Tensor& keys, const StageProbe& probe) {
-  torch::Tensor x = stages_.front()->transform(input, shifts.front()[step], keys, probe, "down");
-  const torch::Tensor skip = x;
-  x = stages_.front()->convolve(x);
+torch::Tensor UNetImpl::velocity(const torch::Tensor& x, const std::vector<torch::Tensor>& time,
+                                 const FlowConditions& given, const StageProbe& probe) {
+  const torch::Tensor speaker = given.speaker.unsqueeze(-1).expand({-1, -1, x.size(2)});
+  torch::Tensor keys;  // [B, 1, 1, T]
+  if (given.real.defined()) keys = given.real.unsqueeze(1).unsqueeze(1);
+  torch::Tensor h = torch::cat({x, given.mu, speaker, given.prompt}, 1);
+  h = stages_.front()->transform(h, time.front(), keys, probe, "down");
+  const torch::Tensor skip = h;
+  h = stages_.front()->convolve(h);
   for (size_t i = 1; i + 1 < stages_.size(); ++i) {
-    x = stages_[i]->transform(x, shifts[i][step], keys, probe, "mid");
+    h = stages_[i]->transform(h, time[i], keys, probe, "mid");
   }
-  x = torch::cat({x, skip}, 1);
-  x = stages_.back()->transform(x, shifts.back()[step], keys, probe, "up");
-  x = final_block(stages_.back()->convolve(x));
-  if (probe) probe("dec.final_block", x);
-  return final_proj(x);
+  h = torch::cat({h, skip}, 1);
+  h = stages_.back()->transform(h, time.back(), keys, probe, "up");
+  h = final_block(stages_.back()->convolve(h));
+  if (probe) probe("dec.final_block", h);
+  return final_proj(h);
 }
 
 }  // namespace ttsft::chatterbox

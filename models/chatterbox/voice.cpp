@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "models/chatterbox/mels.h"
 #include "ttsft/audio/sinc_resample.h"
 #include "ttsft/core/error.h"
 #include "ttsft/io/torch_file.h"
@@ -15,7 +14,7 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kPromptSeconds = 6;    // that T3 hears of a reference
 constexpr int64_t kDecoderSeconds = 10;  // that S3Gen hears
-constexpr int64_t kFramesPerCode = 2;    // of the mel
+constexpr double kDecoderFmax = 8000;    // Hz, of its mel
 
 torch::Tensor tensor_of(const std::vector<float>& wave, torch::Device device) {
   return torch::tensor(wave).to(device);
@@ -108,13 +107,9 @@ Voice VoiceMaker::make(const fs::path& recording) {
   if (!speaker_encoder_)
     speaker_encoder_ =
         load_campplus(open_weights(checkpoint_, "s3gen"), "speaker_encoder.", device_);
-  voice.gen.embedding = speaker_encoder_->embed({wave16k}).front().to(torch::kCPU);
-  voice.gen.prompt_feat = MelExtractor(decoder_mel_options(), device_)(tensor_of(wave24k, device_))
-                              .to(torch::kCPU)
-                              .contiguous();
-  const torch::Tensor codes = tokenizer_->encode({wave16k}).front().to(torch::kCPU);
-  const int64_t kept = std::min(codes.size(0), voice.gen.prompt_feat.size(0) / kFramesPerCode);
-  voice.gen.prompt_token = codes.narrow(0, 0, kept).contiguous();
+  const MelExtractor mel(s3_flow_mel_options(kDecoderFmax), device_);
+  voice.gen = make_s3_voice(tokenizer_, speaker_encoder_, mel, wave16k, tensor_of(wave24k, device_),
+                            S3Alignment::kCutCodes);
   return voice;
 }
 

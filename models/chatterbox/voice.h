@@ -8,13 +8,10 @@
 #include <filesystem>
 #include <memory>
 
-#include "models/chatterbox/acoustic.h"
 #include "models/chatterbox/objective.h"
 #include "models/chatterbox/voice_encoder.h"
 #include "ttsft/audio/audio.h"
-#include "ttsft/codec/campplus.h"
-#include "ttsft/codec/s3_tokenizer.h"
-#include "ttsft/features/mel.h"
+#include "ttsft/codec/s3_voice.h"
 
 namespace ttsft::chatterbox {
 
@@ -22,7 +19,7 @@ inline constexpr const char* kVoiceFile = "conds.pt";
 
 struct Voice {
   Condition t3;
-  Reference gen;
+  S3Voice gen;
 };
 
 // DataError: not such a file. An embedded prompt that upstream left in it is stale as soon as a

@@ -33,7 +33,9 @@ StackOptions stack_options(const CodecDecoderConfig& config) {
                     .layer_scale = true,
                     .window = config.sliding_window},
           .layers = config.num_hidden_layers,
-          .rope_theta = config.rope_theta};
+          .rope_theta = config.rope_theta,
+          .outside = config.latent_dim,
+          .final_norm = "norm"};
 }
 
 RvqOptions quantizer_options(const CodecDecoderConfig& config, int64_t levels) {
@@ -49,21 +51,6 @@ RvqOptions quantizer_options(const CodecDecoderConfig& config, int64_t levels) {
 
 }  // namespace
 
-PreTransformerImpl::PreTransformerImpl(const CodecDecoderConfig& config)
-    : DecoderStackImpl(stack_options(config)) {
-  input_proj = register_module("input_proj", Linear(config.latent_dim, config.hidden_size, true));
-  norm = register_module("norm", RmsNorm(config.hidden_size, config.rms_norm_eps));
-  output_proj = register_module("output_proj", Linear(config.hidden_size, config.latent_dim, true));
-}
-
-torch::Tensor PreTransformerImpl::project(const torch::Tensor& x) {
-  return input_proj(x);
-}
-
-torch::Tensor PreTransformerImpl::transform(const torch::Tensor& x, KvCache* cache) {
-  return output_proj(norm(forward(project(x), {}, {}, cache)));
-}
-
 CodecDecoderImpl::CodecDecoderImpl(const CodecConfig& config) : config_(config) {
   const CodecDecoderConfig& c = config.decoder;
   ModuleGroup quantizer;
@@ -73,7 +60,7 @@ CodecDecoderImpl::CodecDecoderImpl(const CodecConfig& config) : config_(config) 
       "rvq_rest", ResidualQuantizer(quantizer_options(c, c.num_quantizers - kSemanticLevels)));
   register_module("quantizer", quantizer);
   pre_conv = register_module("pre_conv", causal(c.codebook_dim, c.latent_dim, kPreConvKernel));
-  pre_transformer = register_module("pre_transformer", PreTransformer(c));
+  pre_transformer = register_module("pre_transformer", DecoderStack(stack_options(c)));
 
   ModuleGroup upsample;
   for (const int64_t ratio : c.upsampling_ratios) {
@@ -132,7 +119,7 @@ torch::Tensor CodecDecoderImpl::forward(const torch::Tensor& codes, DecoderPast*
   show("quantized", x);  // [B, codebook_dim, F]
   x = pre_conv(x, stream);
   show("pre_conv", x);
-  x = pre_transformer->transform(x.transpose(1, 2), past ? &past->keys : nullptr);
+  x = pre_transformer->forward(x.transpose(1, 2), {}, {}, past ? &past->keys : nullptr);
   show("tr_out", x);
   x = x.transpose(1, 2);  // [B, latent, F]
   for (size_t i = 0; i < upsample_.size(); ++i) {

@@ -22,20 +22,6 @@
 
 namespace ttsft::qwen3_tts {
 
-// The transformer between two projections. Child names: input_proj, layers, norm, output_proj.
-class PreTransformerImpl : public DecoderStackImpl {
- public:
-  explicit PreTransformerImpl(const CodecDecoderConfig& config);
-  torch::Tensor project(const torch::Tensor& x);  // [B, T, latent] -> [B, T, hidden]
-  // [B, T, latent] -> [B, T, latent]; with a cache x goes on from what it holds.
-  torch::Tensor transform(const torch::Tensor& x, KvCache* cache = nullptr);
-
- private:
-  Linear input_proj{nullptr}, output_proj{nullptr};
-  RmsNorm norm{nullptr};
-};
-TORCH_MODULE(PreTransformer);
-
 // What the decoder has heard of a signal that comes piece by piece.
 struct DecoderPast {
   ConvStream convolutions;
@@ -75,7 +61,7 @@ class CodecDecoderImpl : public torch::nn::Module {
   CodecConfig config_;
   ResidualQuantizer rvq_first_{nullptr}, rvq_rest_{nullptr};
   CausalConv1d pre_conv{nullptr};
-  PreTransformer pre_transformer{nullptr};
+  DecoderStack pre_transformer{nullptr};
   std::vector<std::pair<CausalConvTranspose1d, ConvNeXt>> upsample_;
   CausalConv1d conv_in_{nullptr}, conv_out_{nullptr};
   std::vector<DacUpBlock> blocks_;

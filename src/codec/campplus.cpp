@@ -19,29 +19,31 @@ torch::Tensor frozen(torch::nn::Module& module, const char* name, torch::IntArra
   return module.register_parameter(name, torch::empty(shape), /*requires_grad=*/false);
 }
 
-Conv1d conv(int64_t in, int64_t out, int64_t kernel = 1, int64_t stride = 1, int64_t dilation = 1) {
+Conv1d conv(int64_t in, int64_t out, bool bias = false, int64_t kernel = 1, int64_t stride = 1,
+            int64_t dilation = 1) {
   return Conv1d(ConvOptions{.in = in,
                             .out = out,
                             .kernel = kernel,
                             .stride = stride,
                             .dilation = dilation,
-                            .bias = false});
-}
-
-Conv1d conv_with_bias(int64_t in, int64_t out) {
-  return Conv1d(ConvOptions{.in = in, .out = out});
+                            .bias = bias});
 }
 
 // Batch normalisation under the name that upstream's Sequential gives it.
 FrozenBatchNorm add_nonlinear(torch::nn::Module& parent, const std::string& name, int64_t channels,
-                              bool affine = true) {
+                              bool counted, bool affine = true) {
   ModuleGroup nonlinear;
-  const FrozenBatchNorm norm = nonlinear->add("batchnorm", FrozenBatchNorm(channels, affine));
+  const FrozenBatchNorm norm =
+      nonlinear->add("batchnorm", FrozenBatchNorm(channels, affine, counted));
   parent.register_module(name, nonlinear);
   return norm;
 }
 
-FoldedConv fold_conv(const torch::Tensor& weight, const FrozenBatchNorm& norm) {
+// Any convolution of ours and the norm behind it, if the file has not folded that.
+template <typename Conv>
+FoldedConv fold_conv(const Conv& conv, const FrozenBatchNorm& norm) {
+  const torch::Tensor& weight = conv->weight;
+  if (norm.is_empty()) return {weight, conv->bias};
   std::vector<int64_t> per_row(static_cast<size_t>(weight.dim()), 1);
   per_row[0] = weight.size(0);
   return {(weight * norm->scale().view(per_row)).contiguous(), norm->shift()};
@@ -59,13 +61,14 @@ torch::Tensor scaled_relu(const torch::Tensor& x, const torch::Tensor& scale,
 
 }  // namespace
 
-FrozenBatchNormImpl::FrozenBatchNormImpl(int64_t channels, bool affine) {
+FrozenBatchNormImpl::FrozenBatchNormImpl(int64_t channels, bool affine, bool counted) {
   if (affine) {
     weight = frozen(*this, "weight", {channels});
     bias = frozen(*this, "bias", {channels});
   }
   running_mean = register_buffer("running_mean", torch::empty({channels}));
   running_var = register_buffer("running_var", torch::empty({channels}));
+  if (!counted) return;
   num_batches_tracked = register_buffer("num_batches_tracked", torch::zeros({}, torch::kInt64));
 }
 
@@ -79,26 +82,30 @@ torch::Tensor FrozenBatchNormImpl::shift() const {
   return bias.defined() ? offset + bias : offset;
 }
 
-PlainConv2dImpl::PlainConv2dImpl(int64_t in, int64_t out, int64_t kernel) {
+PlainConv2dImpl::PlainConv2dImpl(int64_t in, int64_t out, int64_t kernel, bool with_bias) {
   weight = frozen(*this, "weight", {out, in, kernel, kernel});
+  if (with_bias) bias = frozen(*this, "bias", {out});
 }
 
-CampplusResidualImpl::CampplusResidualImpl(int64_t channels, bool halve) : stride_(halve ? 2 : 1) {
-  conv1 = register_module("conv1", PlainConv2d(channels, channels, 3));
-  bn1 = register_module("bn1", FrozenBatchNorm(channels));
-  conv2 = register_module("conv2", PlainConv2d(channels, channels, 3));
-  bn2 = register_module("bn2", FrozenBatchNorm(channels));
+CampplusResidualImpl::CampplusResidualImpl(int64_t channels, bool halve, bool folded)
+    : stride_(halve ? 2 : 1) {
+  conv1 = register_module("conv1", PlainConv2d(channels, channels, 3, folded));
+  conv2 = register_module("conv2", PlainConv2d(channels, channels, 3, folded));
+  if (!folded) {
+    bn1 = register_module("bn1", FrozenBatchNorm(channels, true, true));
+    bn2 = register_module("bn2", FrozenBatchNorm(channels, true, true));
+  }
   if (!halve) return;
   ModuleGroup shortcut;
-  shortcut_conv_ = shortcut->add(0, PlainConv2d(channels, channels, 1));
-  shortcut_norm_ = shortcut->add(1, FrozenBatchNorm(channels));
+  shortcut_conv_ = shortcut->add(0, PlainConv2d(channels, channels, 1, folded));
+  if (!folded) shortcut_norm_ = shortcut->add(1, FrozenBatchNorm(channels, true, true));
   register_module("shortcut", shortcut);
 }
 
 void CampplusResidualImpl::fold() {
-  first_ = fold_conv(conv1->weight, bn1);
-  second_ = fold_conv(conv2->weight, bn2);
-  if (!shortcut_conv_.is_empty()) shortcut_ = fold_conv(shortcut_conv_->weight, shortcut_norm_);
+  first_ = fold_conv(conv1, bn1);
+  second_ = fold_conv(conv2, bn2);
+  if (!shortcut_conv_.is_empty()) shortcut_ = fold_conv(shortcut_conv_, shortcut_norm_);
 }
 
 torch::Tensor CampplusResidualImpl::forward(const torch::Tensor& x) {
@@ -109,24 +116,25 @@ torch::Tensor CampplusResidualImpl::forward(const torch::Tensor& x) {
 
 CampplusHeadImpl::CampplusHeadImpl(const CampplusOptions& options) {
   const int64_t channels = options.head_channels;
-  conv1 = register_module("conv1", PlainConv2d(1, channels, 3));
-  bn1 = register_module("bn1", FrozenBatchNorm(channels));
+  conv1 = register_module("conv1", PlainConv2d(1, channels, 3, options.folded));
   for (size_t i = 0; i < options.head_blocks.size(); ++i) {
     ModuleGroup layer;
     std::vector<CampplusResidual> blocks;
     for (int64_t j = 0; j < options.head_blocks[i]; ++j) {
-      blocks.push_back(layer->add(j, CampplusResidual(channels, /*halve=*/j == 0)));
+      blocks.push_back(layer->add(j, CampplusResidual(channels, /*halve=*/j == 0, options.folded)));
     }
     register_module("layer" + std::to_string(i + 1), layer);
     layers_.push_back(blocks);
   }
-  conv2 = register_module("conv2", PlainConv2d(channels, channels, 3));
-  bn2 = register_module("bn2", FrozenBatchNorm(channels));
+  conv2 = register_module("conv2", PlainConv2d(channels, channels, 3, options.folded));
+  if (options.folded) return;
+  bn1 = register_module("bn1", FrozenBatchNorm(channels, true, true));
+  bn2 = register_module("bn2", FrozenBatchNorm(channels, true, true));
 }
 
 void CampplusHeadImpl::fold() {
-  first_ = fold_conv(conv1->weight, bn1);
-  last_ = fold_conv(conv2->weight, bn2);
+  first_ = fold_conv(conv1, bn1);
+  last_ = fold_conv(conv2, bn2);
   for (auto& layer : layers_) {
     for (CampplusResidual& block : layer) block->fold();
   }
@@ -144,21 +152,21 @@ torch::Tensor CampplusHeadImpl::forward(const torch::Tensor& x, const StageProbe
 CampplusDenseLayerImpl::CampplusDenseLayerImpl(const CampplusOptions& options, int64_t in,
                                                int64_t dilation)
     : dilation_(dilation) {
-  norm1_ = add_nonlinear(*this, "nonlinear1", in);
-  linear1 = register_module("linear1", conv(in, options.bottleneck));
-  norm2_ = add_nonlinear(*this, "nonlinear2", options.bottleneck);
+  norm1_ = add_nonlinear(*this, "nonlinear1", in, !options.folded);
+  linear1 = register_module("linear1", conv(in, options.bottleneck, options.folded));
+  if (!options.folded) norm2_ = add_nonlinear(*this, "nonlinear2", options.bottleneck, true);
   ModuleGroup cam;
-  local_ =
-      cam->add("linear_local", conv(options.bottleneck, options.growth, kLocalKernel, 1, dilation));
-  mask1_ = cam->add("linear1", conv_with_bias(options.bottleneck, options.mask_hidden));
-  mask2_ = cam->add("linear2", conv_with_bias(options.mask_hidden, options.growth));
+  local_ = cam->add("linear_local",
+                    conv(options.bottleneck, options.growth, false, kLocalKernel, 1, dilation));
+  mask1_ = cam->add("linear1", conv(options.bottleneck, options.mask_hidden, true));
+  mask2_ = cam->add("linear2", conv(options.mask_hidden, options.growth, true));
   register_module("cam_layer", cam);
 }
 
 void CampplusDenseLayerImpl::fold() {
   scale_ = norm1_->scale().unsqueeze(-1);
   shift_ = norm1_->shift().unsqueeze(-1);
-  narrow_ = fold_conv(linear1->weight, norm2_);
+  narrow_ = fold_conv(linear1, norm2_);
 }
 
 torch::Tensor CampplusDenseLayerImpl::forward(const torch::Tensor& x) {
@@ -173,9 +181,10 @@ torch::Tensor CampplusDenseLayerImpl::forward(const torch::Tensor& x) {
   return y * mask.repeat_interleave(kSegment, -1).narrow(-1, 0, y.size(-1));
 }
 
-CampplusTransitImpl::CampplusTransitImpl(int64_t channels) {
-  norm_ = add_nonlinear(*this, "nonlinear", channels);
-  linear = register_module("linear", conv(channels, channels / 2));
+CampplusTransitImpl::CampplusTransitImpl(int64_t channels, const CampplusOptions& options,
+                                         bool folded_behind) {
+  norm_ = add_nonlinear(*this, "nonlinear", channels, !options.folded);
+  linear = register_module("linear", conv(channels, channels / 2, folded_behind));
 }
 
 void CampplusTransitImpl::fold() {
@@ -192,9 +201,9 @@ CampplusImpl::CampplusImpl(const CampplusOptions& options) : options_(options) {
   ModuleGroup xvector, tdnn, dense;
   const int64_t rows = options.bins / 8;  // of frequency, behind the head
   int64_t channels = options.width;
-  tdnn_ =
-      tdnn->add("linear", conv(options.head_channels * rows, channels, kTdnnKernel, kTdnnStride));
-  tdnn_norm_ = add_nonlinear(*tdnn, "nonlinear", channels);
+  tdnn_ = tdnn->add("linear", conv(options.head_channels * rows, channels, options.folded,
+                                   kTdnnKernel, kTdnnStride));
+  if (!options.folded) tdnn_norm_ = add_nonlinear(*tdnn, "nonlinear", channels, true);
   xvector->add("tdnn", tdnn);
   for (size_t i = 0; i < options.layers.size(); ++i) {
     ModuleGroup block;
@@ -206,12 +215,15 @@ CampplusImpl::CampplusImpl(const CampplusOptions& options) : options_(options) {
     }
     blocks_.push_back(layers);
     xvector->add("block" + std::to_string(i + 1), block);
-    transits_.push_back(xvector->add("transit" + std::to_string(i + 1), CampplusTransit(channels)));
+    const bool last = i + 1 == options.layers.size();
+    transits_.push_back(xvector->add("transit" + std::to_string(i + 1),
+                                     CampplusTransit(channels, options, last && options.folded)));
     channels /= 2;
   }
-  out_norm_ = add_nonlinear(*xvector, "out_nonlinear", channels);
+  if (!options.folded) out_norm_ = add_nonlinear(*xvector, "out_nonlinear", channels, true);
   dense_ = dense->add("linear", conv(2 * channels, options.embedding));
-  dense_norm_ = add_nonlinear(*dense, "nonlinear", options.embedding, /*affine=*/false);
+  dense_norm_ =
+      add_nonlinear(*dense, "nonlinear", options.embedding, !options.folded, /*affine=*/false);
   xvector->add("dense", dense);
   register_module("xvector", xvector);
 }
@@ -219,14 +231,16 @@ CampplusImpl::CampplusImpl(const CampplusOptions& options) : options_(options) {
 void CampplusImpl::fold() {
   torch::NoGradGuard no_grad;
   head->fold();
-  tdnn_folded_ = fold_conv(tdnn_->weight, tdnn_norm_);
+  tdnn_folded_ = fold_conv(tdnn_, tdnn_norm_);
   for (auto& block : blocks_) {
     for (CampplusDenseLayer& layer : block) layer->fold();
   }
   for (CampplusTransit& transit : transits_) transit->fold();
-  out_scale_ = out_norm_->scale().unsqueeze(-1);
-  out_shift_ = out_norm_->shift().unsqueeze(-1);
-  dense_folded_ = fold_conv(dense_->weight, dense_norm_);
+  if (!options_.folded) {
+    out_scale_ = out_norm_->scale().unsqueeze(-1);
+    out_shift_ = out_norm_->shift().unsqueeze(-1);
+  }
+  dense_folded_ = fold_conv(dense_, dense_norm_);
 }
 
 torch::Tensor CampplusImpl::dense_block(size_t index, const torch::Tensor& x) {
@@ -247,7 +261,7 @@ torch::Tensor CampplusImpl::dense_block(size_t index, const torch::Tensor& x) {
 }
 
 torch::Tensor CampplusImpl::forward(const torch::Tensor& fbank) {
-  if (!out_scale_.defined()) throw std::logic_error("Campplus: fold() was not called");
+  if (!tdnn_folded_.weight.defined()) throw std::logic_error("Campplus: fold() was not called");
   if (fbank.dim() != 3 || fbank.size(2) != options_.bins) {
     throw std::logic_error("Campplus: the energies are not [B, T, " +
                            std::to_string(options_.bins) + "]");
@@ -269,7 +283,7 @@ torch::Tensor CampplusImpl::forward(const torch::Tensor& fbank) {
     x = transits_[i](dense_block(i, x));
     show("transit" + std::to_string(i + 1), x);
   }
-  x = scaled_relu(x, out_scale_, out_shift_);
+  x = options_.folded ? x.relu() : scaled_relu(x, out_scale_, out_shift_);
   x = torch::cat({x.mean(-1), x.std(-1, /*unbiased=*/true)}, 1);  // [B, 2 C]
   show("stats", x);
   return torch::conv1d(x.unsqueeze(-1), dense_folded_.weight, dense_folded_.bias).squeeze(-1);
@@ -308,6 +322,7 @@ CampplusOptions read_campplus_options(const TensorFile& file, const std::string&
   };
   CampplusOptions options;
   options.head_channels = size("head.conv1.weight", 4, 0);
+  options.folded = file.find(prefix + "head.conv1.bias") != nullptr;
   for (size_t i = 0; i < options.head_blocks.size(); ++i) {
     options.head_blocks[i] =
         count_tensors(file, prefix + "head.layer" + std::to_string(i + 1) + ".", ".conv1.weight");

@@ -156,12 +156,21 @@ DecoderStackImpl::DecoderStackImpl(const StackOptions& options)
     : options_(options),
       rope_({options.block.head_dim, options.rope_theta, options.rope_layout, options.rope_scaling},
             options.rope_bf16_table) {
+  const int64_t hidden = options.block.hidden, outside = options.outside;
+  if (outside > 0) {
+    input_proj_ = register_module(options.input_proj, Linear(outside, hidden, true));
+    output_proj_ = register_module(options.output_proj, Linear(hidden, outside, true));
+  }
   torch::nn::ModuleList list;
   for (int64_t i = 0; i < options.layers; ++i) {
     blocks_.emplace_back(options.block);
     list->push_back(blocks_.back());
   }
   register_module("layers", list);
+  if (options.final_norm) {
+    final_norm_ = make_norm(options.block);
+    register_module(options.final_norm, final_norm_.ptr());
+  }
 }
 
 KvCache DecoderStackImpl::make_cache(int64_t rows, int64_t capacity,
@@ -236,6 +245,7 @@ torch::Tensor DecoderStackImpl::forward(torch::Tensor x, const torch::Tensor& po
     context.rope = &rope;
   }
   const bool recompute = recomputes() && !cache;
+  if (input_proj_) x = input_proj_(x);
   for (int64_t i = 0; i < options_.layers; ++i) {
     if (!recompute) {
       x = blocks_[static_cast<size_t>(i)](x, context, i);
@@ -251,7 +261,8 @@ torch::Tensor DecoderStackImpl::forward(torch::Tensor x, const torch::Tensor& po
     x = checkpoint(piece, x);
   }
   if (cache) cache->advance(time);
-  return x;
+  if (!final_norm_.is_empty()) x = final_norm_.forward(x);
+  return output_proj_ ? output_proj_(x) : x;
 }
 
 }  // namespace ttsft

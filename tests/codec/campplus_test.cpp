@@ -2,14 +2,17 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <map>
 
 #include "tests/support/model_fixture.h"
 #include "tests/support/random_weights.h"
 #include "tests/support/relative_test.h"
+#include "tests/support/temporary_folder.h"
 #include "ttsft/audio/sinc_resample.h"
 #include "ttsft/core/error.h"
 #include "ttsft/io/torch_file.h"
+#include "ttsft/nn/weights.h"
 
 namespace ttsft {
 namespace {
@@ -133,6 +136,71 @@ TEST(Campplus, FormulaOfADenseLayer) {
       torch::conv1d(context, p["cam_layer.linear1.weight"], p["cam_layer.linear1.bias"]).relu(),
       p["cam_layer.linear2.weight"], p["cam_layer.linear2.bias"]));
   expect_close(layer(x), y * mask, 1e-4);
+}
+
+// The golden's network as an export to ONNX leaves it: each norm that directly follows a
+// convolution is gone into it, the others stay, and nothing counts batches.
+std::vector<std::pair<std::string, torch::Tensor>> folded_tensors() {
+  const auto file = chatterbox_file();
+  std::map<std::string, torch::Tensor> tensors;
+  for (const TensorView& view : file->tensors()) {
+    if (view.name.starts_with(kPrefix) && !view.name.ends_with(".num_batches_tracked"))
+      tensors[view.name.substr(std::strlen(kPrefix))] = copy_tensor(view);
+  }
+  const auto take = [&](const std::string& name) {
+    return tensors.extract(name).mapped().to(torch::kFloat64);
+  };
+  const auto fold = [&](const std::string& conv, const std::string& norm) {
+    const torch::Tensor factor =
+        take(norm + ".weight") / (take(norm + ".running_var") + 1e-5).sqrt();
+    const torch::Tensor shift = take(norm + ".bias") - take(norm + ".running_mean") * factor;
+    const torch::Tensor weight = take(conv + ".weight");
+    std::vector<int64_t> rows(static_cast<size_t>(weight.dim()), 1);
+    rows[0] = -1;
+    tensors[conv + ".weight"] = (weight * factor.view(rows)).to(torch::kFloat32);
+    tensors[conv + ".bias"] = shift.to(torch::kFloat32);
+  };
+  std::vector<std::pair<std::string, std::string>> pairs = {
+      {"head.conv1", "head.bn1"},
+      {"head.conv2", "head.bn2"},
+      {"xvector.tdnn.linear", "xvector.tdnn.nonlinear.batchnorm"},
+      {"xvector.transit3.linear", "xvector.out_nonlinear.batchnorm"}};
+  for (const auto& [name, tensor] : tensors) {
+    const auto under = [&](const std::string& end) {
+      return name.ends_with(end) ? name.substr(0, name.size() - end.size()) : std::string();
+    };
+    if (const std::string block = under("conv1.weight"); block.starts_with("head.layer")) {
+      pairs.emplace_back(block + "conv1", block + "bn1");
+      pairs.emplace_back(block + "conv2", block + "bn2");
+    }
+    if (const std::string block = under("shortcut.0.weight"); !block.empty())
+      pairs.emplace_back(block + "shortcut.0", block + "shortcut.1");
+    if (const std::string layer = under("nonlinear2.batchnorm.weight"); !layer.empty())
+      pairs.emplace_back(layer + "linear1", layer + "nonlinear2.batchnorm");
+  }
+  for (const auto& [conv, norm] : pairs) fold(conv, norm);
+  return {tensors.begin(), tensors.end()};
+}
+
+TEST(Campplus, FoldedWeightsGiveTheSameVector) {
+  const TemporaryFolder folder;
+  auto tensors = folded_tensors();
+  const auto open = [&] {
+    save_tensors(folder / "c.safetensors", tensors);
+    return std::make_shared<SafetensorsReader>(SafetensorsReader::open(folder / "c.safetensors"));
+  };
+  Campplus network = load_campplus(open(), "", torch::kCPU), plain = load();
+  EXPECT_TRUE(network->options().folded);
+  EXPECT_FALSE(plain->options().folded);
+  EXPECT_LT(tensors.size(), plain->named_parameters().size() + plain->named_buffers().size());
+  const torch::Tensor vector = network->embed({reference()}).front();
+  expect_near(vector, plain->embed({reference()}).front(), 1e-5, "folded here");
+  expect_near(vector, kFixture.expected("prep", "ref.gen.embedding")[0], 1e-4, "upstream's");
+
+  // A folded file is read as strictly.
+  std::erase_if(
+      tensors, [](const auto& item) { return item.first == "xvector.block2.tdnnd1.linear1.bias"; });
+  EXPECT_THROW(load_campplus(open(), "", torch::kCPU), DataError);
 }
 
 TEST(Campplus, TooShort) {

@@ -92,6 +92,46 @@ TEST(BlockOptions, LayerScalesMayBeBareParameters) {
   EXPECT_FALSE(torch::allclose(before, x));
 }
 
+// As around the windowed transformers of codecs; in pieces too.
+TEST(BlockOptions, ProjectionsAndANormAroundTheBlocks) {
+  const torch::NoGradGuard no_grad;
+  StackOptions options = plain();
+  options.block.window = 3;
+  DecoderStack inner = make(options);
+  options.outside = 7;
+  options.final_norm = "norm";
+  DecoderStack stack = make(options);
+  for (const auto& item : inner->named_parameters()) weight(stack, item.key()).copy_(item.value());
+  EXPECT_EQ(weight(stack, "input_proj.weight").sizes(), (torch::IntArrayRef{12, 7}));
+  EXPECT_EQ(weight(stack, "output_proj.weight").sizes(), (torch::IntArrayRef{7, 12}));
+  const torch::Tensor x = random({2, kTime, 7}, 1);
+  const auto linear = [&](const torch::Tensor& y, const std::string& name) {
+    return torch::matmul(y, weight(stack, name + ".weight").t()) + weight(stack, name + ".bias");
+  };
+  const torch::Tensor h = inner(linear(x, "input_proj"));
+  const torch::Tensor normed = h / (h.square().mean(-1, true) + options.block.norm_eps).sqrt();
+  const torch::Tensor wanted = linear(normed * weight(stack, "norm.weight"), "output_proj");
+  expect_close(stack(x), wanted, 1e-5);
+
+  KvCache cache = stack->make_cache(2, kTime, torch::kFloat32);
+  const torch::Tensor first = stack->forward(x.narrow(1, 0, 4), {}, {}, &cache);
+  const torch::Tensor rest = stack->forward(x.narrow(1, 4, kTime - 4), {}, {}, &cache);
+  expect_close(torch::cat({first, rest}, 1), wanted, 1e-5, "in two pieces");
+}
+
+TEST(BlockOptions, ANormMayBeCalledAnything) {
+  StackOptions options = plain();
+  options.block.norm = NormKind::kLayer;
+  options.final_norm = "final_layernorm";
+  DecoderStack stack = make(options);
+  EXPECT_EQ(weight(stack, "final_layernorm.bias").size(0), 12);
+  EXPECT_FALSE(stack->named_parameters().contains("input_proj.weight"));
+  weight(stack, "final_layernorm.weight").data().zero_();
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor y = stack(random({1, kTime, 12}, 1));
+  expect_close(y, weight(stack, "final_layernorm.bias").expand_as(y), 0);
+}
+
 // Interleaved pairs on weights are halves on the same weights with the rows of each head sorted.
 TEST(BlockOptions, InterleavedRotation) {
   const torch::NoGradGuard no_grad;

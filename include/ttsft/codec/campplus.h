@@ -2,7 +2,8 @@
 // energies -> one vector of the talker. Several speech models carry a copy of it.
 //   2-D residual head (frequency / 8) -> TDNN (time / 2) -> dense blocks with context-aware masks
 //   -> mean and deviation over time -> vector
-// Batch normalisation is frozen and folded into the convolutions in front of it.
+// Batch normalisation is frozen and folded into the convolutions in front of it, here or already in
+// the file: an export to ONNX keeps only the norms that no convolution stands directly in front of.
 #pragma once
 
 #include <torch/torch.h>
@@ -28,17 +29,21 @@ struct CampplusOptions {
   int64_t growth = 32;                         // channels that a dense layer adds
   int64_t bottleneck = 128, mask_hidden = 64;  // within a dense layer
   int64_t embedding = 192;
+  // The file has biases in place of the norms behind head.*, tdnn, each dense layer's linear1 and
+  // the last transit, where nothing but the ReLU remains of out_nonlinear; and no
+  // num_batches_tracked.
+  bool folded = false;
 };
 
 // The dimensions of the network that a file holds under a prefix. DataError when it holds none, or
 // its shapes contradict each other.
 CampplusOptions read_campplus_options(const TensorFile& file, const std::string& prefix);
 
-// torch.nn.BatchNorm's five tensors (three without affine), which eval mode turns into one scale
-// and one shift per channel.
+// torch.nn.BatchNorm's five tensors (three without affine; one less without the count of batches),
+// which eval mode turns into one scale and one shift per channel.
 class FrozenBatchNormImpl : public torch::nn::Module {
  public:
-  explicit FrozenBatchNormImpl(int64_t channels, bool affine = true);
+  FrozenBatchNormImpl(int64_t channels, bool affine, bool counted);
   torch::Tensor scale() const;  // [C]
   torch::Tensor shift() const;  // [C]
 
@@ -48,11 +53,11 @@ class FrozenBatchNormImpl : public torch::nn::Module {
 };
 TORCH_MODULE(FrozenBatchNorm);
 
-// A convolution without bias over frequency and time. Child name: weight.
+// A convolution over frequency and time, with a bias in folded files. Child names: weight, bias.
 class PlainConv2dImpl : public torch::nn::Module {
  public:
-  PlainConv2dImpl(int64_t in, int64_t out, int64_t kernel);
-  torch::Tensor weight;  // [out, in, kernel, kernel]
+  PlainConv2dImpl(int64_t in, int64_t out, int64_t kernel, bool with_bias);
+  torch::Tensor weight, bias;  // [out, in, kernel, kernel], [out] or undefined
 };
 TORCH_MODULE(PlainConv2d);
 
@@ -65,7 +70,7 @@ struct FoldedConv {
 // frequencies.
 class CampplusResidualImpl : public torch::nn::Module {
  public:
-  CampplusResidualImpl(int64_t channels, bool halve);
+  CampplusResidualImpl(int64_t channels, bool halve, bool folded);
   void fold();
   torch::Tensor forward(const torch::Tensor& x);  // [B, C, F, T] -> [B, C, F or F / 2, T]
 
@@ -115,7 +120,8 @@ TORCH_MODULE(CampplusDenseLayer);
 // nonlinear.batchnorm, linear.
 class CampplusTransitImpl : public torch::nn::Module {
  public:
-  explicit CampplusTransitImpl(int64_t channels);
+  // folded_behind: the norm that follows is folded into this convolution.
+  CampplusTransitImpl(int64_t channels, const CampplusOptions& options, bool folded_behind);
   void fold();
   torch::Tensor forward(const torch::Tensor& x);  // [B, C, T] -> [B, C / 2, T]
 
@@ -155,7 +161,7 @@ class CampplusImpl : public torch::nn::Module {
   std::vector<std::vector<CampplusDenseLayer>> blocks_;
   std::vector<CampplusTransit> transits_;
   FoldedConv tdnn_folded_, dense_folded_;
-  torch::Tensor out_scale_, out_shift_;  // [C, 1]
+  torch::Tensor out_scale_, out_shift_;  // [C, 1]; undefined in folded networks
   std::unique_ptr<FbankExtractor> fbank_;
   StageProbe probe_;
 };

@@ -121,6 +121,11 @@ struct StackOptions {
   RopeLayout rope_layout = RopeLayout::kHalves;
   bool rope_bf16_table = false;
   std::optional<Llama3Scaling> rope_scaling;
+
+  // Around the blocks, as codecs have them. A language model norms the few states that it reads.
+  int64_t outside = 0;               // width of x; 0: hidden, else projected in and out, with bias
+  const char* final_norm = nullptr;  // name of a norm behind the last block
+  const char *input_proj = "input_proj", *output_proj = "output_proj";
 };
 
 class DecoderStackImpl : public torch::nn::Module, public Recomputing {
@@ -129,7 +134,7 @@ class DecoderStackImpl : public torch::nn::Module, public Recomputing {
 
   // positions [T] or [B, T]; undefined: 0.. or, with a cache, the ones that follow each row.
   // mask: bool, true = visible, broadcast to [B, heads, T, T]; undefined: as the options say. Not
-  // with a cache, whose rows see what is theirs.
+  // with a cache, whose rows see what is theirs. D: hidden, or what is outside.
   torch::Tensor forward(torch::Tensor x, const torch::Tensor& positions = {},
                         const torch::Tensor& mask = {},
                         KvCache* cache = nullptr);  // [B, T, D]
@@ -146,7 +151,9 @@ class DecoderStackImpl : public torch::nn::Module, public Recomputing {
 
   StackOptions options_;
   RopeTable rope_;
+  Linear input_proj_{nullptr}, output_proj_{nullptr};  // null: nothing is projected
   std::vector<DecoderBlock> blocks_;
+  torch::nn::AnyModule final_norm_;  // empty: none
 };
 TORCH_MODULE(DecoderStack);
 

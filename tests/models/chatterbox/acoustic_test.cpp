@@ -22,14 +22,14 @@ class AcousticTest : public ::testing::Test {
  protected:
   AcousticTest() : acoustic_(make(reference())) {}
 
-  std::unique_ptr<Acoustic> make(const Reference& reference) const {
+  std::unique_ptr<Acoustic> make(const S3Voice& reference) const {
     const auto dims = read_json_object(fixture_.path("checkpoint/ttsft_dims.json"));
     return std::make_unique<Acoustic>(fixture_.file("checkpoint/s3gen.safetensors"),
                                       dims.at("s3gen.decoder.num_heads").get<int64_t>(),
                                       dims.at("s3gen.decoder.attention_head_dim").get<int64_t>(),
                                       reference, torch::kCPU);
   }
-  Reference reference() const {
+  S3Voice reference() const {
     return {fixture_.expected("prep", "ref.gen.prompt_token")[0],
             fixture_.expected("prep", "ref.gen.prompt_feat")[0],
             fixture_.expected("prep", "ref.gen.embedding")[0]};
@@ -144,7 +144,7 @@ TEST_F(AcousticTest, RefusesWrongInput) {
   outside[0] = 6562;
   EXPECT_THAT(refused(*acoustic_, outside, good), HasSubstr("6562"));
   EXPECT_THAT(refused(*acoustic_, spoken.unsqueeze(1), good), HasSubstr("codes has the shape"));
-  Reference short_prompt = reference();
+  S3Voice short_prompt = reference();
   short_prompt.prompt_feat = torch::zeros({134, 80});
   EXPECT_THAT(refused(*make(short_prompt), spoken, good), HasSubstr("134 mel frames for 50 codes"));
 }

@@ -60,8 +60,9 @@ TEST(CodecDecoder, StagesAreUpstreams) {
   }
   // The first transformer layer, on the projected output of the convolution before it.
   auto transformer = decoder->named_children()["pre_transformer"];
-  PreTransformer stack(std::dynamic_pointer_cast<PreTransformerImpl>(transformer));
-  const torch::Tensor x = stack->project(expected_tensor("layers", "dec.pre_conv").transpose(1, 2));
+  DecoderStack stack(std::dynamic_pointer_cast<DecoderStackImpl>(transformer));
+  Linear project(std::dynamic_pointer_cast<LinearImpl>(stack->named_children()["input_proj"]));
+  const torch::Tensor x = project(expected_tensor("layers", "dec.pre_conv").transpose(1, 2));
   const CodecDecoderConfig& c = fixture_config().codec.decoder;
   const Rope rope = make_rope(torch::arange(x.size(1)), c.head_dim, c.rope_theta, torch::kFloat32);
   AttentionContext context;

@@ -1,4 +1,4 @@
-#include "ttsft/codec/upsample_encoder.h"
+#include "models/chatterbox/upsample_encoder.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,7 +10,7 @@
 #include "tests/support/temporary_folder.h"
 #include "ttsft/core/error.h"
 
-namespace ttsft {
+namespace ttsft::chatterbox {
 namespace {
 
 using test::expect_close;
@@ -71,8 +71,7 @@ TEST(UpsampleEncoder, SizesComeFromShapes) {
   options.ffn = 20;
   options.blocks = 3;
   options.up_blocks = 1;
-  options.lookahead = 2;
-  options.lookahead_kernel = 5;
+  options.lookahead = {.dim = 12, .inner = 12, .lookahead = 2, .lookahead_kernel = 5};
   options.factor = 3;
   UpsampleEncoder encoder(options);
   test::randomize(*encoder);
@@ -93,8 +92,8 @@ TEST(UpsampleEncoder, SizesComeFromShapes) {
   EXPECT_EQ(found.ffn, 20);
   EXPECT_EQ(found.blocks, 3);
   EXPECT_EQ(found.up_blocks, 1);
-  EXPECT_EQ(found.lookahead, 2);
-  EXPECT_EQ(found.lookahead_kernel, 5);
+  EXPECT_EQ(found.lookahead.lookahead, 2);
+  EXPECT_EQ(found.lookahead.lookahead_kernel, 5);
   EXPECT_EQ(found.factor, 3);
   EXPECT_EQ(encoder(test::random({1, 4, 10}, 1)).sizes(), (std::vector<int64_t>{1, 12, 12}));
 
@@ -107,4 +106,4 @@ TEST(UpsampleEncoder, SizesComeFromShapes) {
 }
 
 }  // namespace
-}  // namespace ttsft
+}  // namespace ttsft::chatterbox

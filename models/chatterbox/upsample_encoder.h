@@ -1,4 +1,4 @@
-// UpsampleConformerEncoder of CosyVoice 2 and Chatterbox: embedded speech codes -> twice as many
+// S3Gen's UpsampleConformerEncoder: embedded speech codes -> twice as many
 // vectors, from which a flow makes mel frames. Upstream: cosyvoice/transformer/upsample_encoder.py.
 //   embed -> pre_lookahead_layer -> encoders -> up_layer (x2) -> up_embed -> up_encoders
 //   -> after_norm
@@ -8,6 +8,7 @@
 
 #include <vector>
 
+#include "ttsft/codec/pre_lookahead.h"
 #include "ttsft/io/tensor_file.h"
 #include "ttsft/nn/conformer.h"
 #include "ttsft/nn/conv.h"
@@ -15,7 +16,7 @@
 #include "ttsft/nn/linear.h"
 #include "ttsft/nn/probe.h"
 
-namespace ttsft {
+namespace ttsft::chatterbox {
 
 struct UpsampleEncoderOptions {
   int64_t input = 0;              // width of the embedded codes
@@ -23,8 +24,7 @@ struct UpsampleEncoderOptions {
   int64_t ffn = 0;                //
   int64_t blocks = 0;             // before the upsampling
   int64_t up_blocks = 0;          // after it
-  int64_t lookahead = 3;          // frames that the first convolution sees ahead
-  int64_t lookahead_kernel = 3;   // of the second one, which sees backwards
+  PreLookaheadOptions lookahead;  // as wide as the layers
   int64_t factor = 2;             // of the upsampling; its kernel is 2 factor + 1
   double embed_norm_eps = 1e-5;   // and of after_norm
   double layer_norm_eps = 1e-12;  // of the layers' norms
@@ -46,17 +46,6 @@ class ScaledEmbedImpl : public torch::nn::Module {
   LayerNorm norm_{nullptr};
 };
 TORCH_MODULE(ScaledEmbed);
-
-// x + conv2(leaky_relu(conv1(x))): conv1 sees the next frames, conv2 the last ones.
-class PreLookaheadImpl : public torch::nn::Module {
- public:
-  explicit PreLookaheadImpl(const UpsampleEncoderOptions& options);
-  torch::Tensor forward(const torch::Tensor& x);  // [B, T, D]
-
- private:
-  Conv1d conv1{nullptr}, conv2{nullptr};
-};
-TORCH_MODULE(PreLookahead);
 
 class UpsampleEncoderImpl : public torch::nn::Module {
  public:
@@ -80,4 +69,4 @@ class UpsampleEncoderImpl : public torch::nn::Module {
 };
 TORCH_MODULE(UpsampleEncoder);
 
-}  // namespace ttsft
+}  // namespace ttsft::chatterbox

@@ -1,11 +1,11 @@
-#include "ttsft/codec/upsample_encoder.h"
+#include "models/chatterbox/upsample_encoder.h"
 
 #include <cmath>
 
 #include "ttsft/core/error.h"
 #include "ttsft/io/tensor_shapes.h"
 
-namespace ttsft {
+namespace ttsft::chatterbox {
 
 namespace {
 
@@ -33,8 +33,7 @@ UpsampleEncoderOptions upsample_encoder_options(const TensorFile& file, const st
   o.ffn = size("encoders.0.feed_forward.w_1.weight", 0, 2);
   o.blocks = count_tensors(file, prefix + "encoders.", ".norm_ff.weight");
   o.up_blocks = count_tensors(file, prefix + "up_encoders.", ".norm_ff.weight");
-  o.lookahead = size("pre_lookahead_layer.conv1.weight", 2, 3) - 1;
-  o.lookahead_kernel = size("pre_lookahead_layer.conv2.weight", 2, 3);
+  o.lookahead = pre_lookahead_options(file, prefix + "pre_lookahead_layer.");
   o.factor = (size("up_layer.conv.weight", 2, 3) - 1) / 2;
   if (o.heads <= 0 || o.dim % o.heads != 0) {
     throw DataError(prefix + "encoders: a width of " + std::to_string(o.dim) + " has no " +
@@ -55,23 +54,11 @@ torch::Tensor ScaledEmbedImpl::forward(const torch::Tensor& x) {
   return norm_(linear_(x)) * scale_;
 }
 
-PreLookaheadImpl::PreLookaheadImpl(const UpsampleEncoderOptions& o) {
-  conv1 = register_module("conv1", Conv1d(ConvOptions{o.dim, o.dim, o.lookahead + 1}));
-  conv2 = register_module("conv2", Conv1d(ConvOptions{o.dim, o.dim, o.lookahead_kernel}));
-}
-
-torch::Tensor PreLookaheadImpl::forward(const torch::Tensor& x) {
-  const int64_t ahead = conv1->options().kernel - 1, back = conv2->options().kernel - 1;
-  torch::Tensor y = conv1(torch::constant_pad_nd(x.transpose(1, 2), {0, ahead}));
-  y = conv2(torch::constant_pad_nd(torch::leaky_relu(y, 0.01), {back, 0}));
-  return y.transpose(1, 2) + x;
-}
-
 UpsampleEncoderImpl::UpsampleEncoderImpl(const UpsampleEncoderOptions& options)
     : options_(options) {
   const UpsampleEncoderOptions& o = options_;
   embed = register_module("embed", ScaledEmbed(o.input, o.dim, o.embed_norm_eps));
-  pre_lookahead_layer = register_module("pre_lookahead_layer", PreLookahead(o));
+  pre_lookahead_layer = register_module("pre_lookahead_layer", PreLookahead(o.lookahead));
   ConformerOptions layer{o.dim, o.heads, o.ffn, o.layer_norm_eps};
   auto encoders = register_module("encoders", ModuleGroup());
   for (int64_t i = 0; i < o.blocks; ++i) {
@@ -119,4 +106,4 @@ torch::Tensor UpsampleEncoderImpl::forward(const torch::Tensor& input, const Row
   return x;
 }
 
-}  // namespace ttsft
+}  // namespace ttsft::chatterbox
