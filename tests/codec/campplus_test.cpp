@@ -165,7 +165,8 @@ std::vector<std::pair<std::string, torch::Tensor>> folded_tensors() {
       {"head.conv2", "head.bn2"},
       {"xvector.tdnn.linear", "xvector.tdnn.nonlinear.batchnorm"},
       {"xvector.transit3.linear", "xvector.out_nonlinear.batchnorm"}};
-  for (const auto& [name, tensor] : tensors) {
+  for (const auto& item : tensors) {
+    const std::string& name = item.first;
     const auto under = [&](const std::string& end) {
       return name.ends_with(end) ? name.substr(0, name.size() - end.size()) : std::string();
     };
