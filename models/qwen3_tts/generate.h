@@ -1,5 +1,5 @@
-// Prompts, and the language model as the decoding core knows it. Source: qwen_tts 0.1.1, modeling_qwen3_tts.py,
-// Qwen3TTSForConditionalGeneration.generate (specification section 9).
+// Prompts, and the language model as the decoding core knows it. Source: qwen_tts 0.1.1,
+// modeling_qwen3_tts.py, Qwen3TTSForConditionalGeneration.generate (specification section 9).
 #pragma once
 
 #include <torch/torch.h>
@@ -39,7 +39,9 @@ DecodingPlan decoding_plan(const Config& config, const GenerateOptions& options,
 class TalkerLm : public SpeechLm, private DepthModel {
  public:
   TalkerLm(Talker talker, const Config& config, torch::TensorOptions options);
-  void set_sub_talker(const SamplingOptions& sampling) { head_.emplace(static_cast<DepthModel&>(*this), sampling); }
+  void set_sub_talker(const SamplingOptions& sampling) {
+    head_.emplace(static_cast<DepthModel&>(*this), sampling);
+  }
 
   KvCache make_cache(int64_t rows, int64_t capacity) const override;
   torch::Tensor forward(const torch::Tensor& x, KvCache& cache) override;

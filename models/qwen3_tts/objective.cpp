@@ -181,8 +181,8 @@ Probe Objective::depth_probe(Talker& talker, const SpeechBatch& batch) const {
 std::vector<LossTerm> Objective::loss(Talker& talker, const SpeechBatch& batch,
                                       bool accuracy) const {
   const torch::Tensor states = predicting(talker, batch);  // [L, H]
-  const TokenLoss first = linear_cross_entropy(states, talker->codec_head->effective_weight(),
-                                               batch.label, accuracy);
+  const TokenLoss first =
+      linear_cross_entropy(states, talker->codec_head->effective_weight(), batch.label, accuracy);
   LossTerm main{"talker", 1.0, first.nll, first.correct, batch.label_row};
 
   const torch::Tensor h = states.index_select(0, batch.frame_label);  // [N, H]

@@ -88,8 +88,8 @@ bool FittingBatches::fits(int64_t size, const std::function<void()>& work, bool 
   // A size that went through before and does not any more (others use the card) is no limit.
   if (limit_ >= size) limit_ = size / 2;
   if (limit_ < before)
-    log_warning("out of memory with a batch of size ", size, ": going on with batches of up to ",
-                limit_);
+    log_warning("out of memory: going on with ",
+                say_ ? say_(limit_) : "batches of size " + std::to_string(limit_));
   return false;
 }
 

@@ -270,6 +270,17 @@ void use_meta_device() {
   }();
 }
 
+void set_data(torch::Tensor tensor, const torch::Tensor& value) {
+  if (tensor.is_meta() == value.is_meta()) return tensor.set_data(value);
+  // What set_data does behind its look at the two devices.
+  struct Impl : c10::TensorImpl {
+    static void assign(c10::TensorImpl* to, const c10::TensorImpl* from) {
+      copy_tensor_metadata(from, to, to->version_counter(), to->allow_tensor_metadata_change());
+    }
+  };
+  Impl::assign(tensor.unsafeGetTensorImpl(), value.unsafeGetTensorImpl());
+}
+
 int64_t meta_memory() {
   return live;
 }

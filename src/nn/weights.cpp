@@ -4,6 +4,7 @@
 #include <set>
 
 #include "ttsft/core/error.h"
+#include "ttsft/nn/meta_device.h"
 
 namespace ttsft {
 
@@ -177,7 +178,7 @@ void load_strict(torch::nn::Module& module, const std::shared_ptr<const TensorFi
     } else {
       value = copy_tensor(view);
     }
-    torch::Tensor(slot.tensor).set_data(value.to(options.device, target));
+    set_data(slot.tensor, value.to(options.device, target));
   }
 }
 

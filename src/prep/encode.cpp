@@ -22,6 +22,23 @@ RunError too_long(const PrepItem& item) {
                   "cut the recording, or set device: cpu; data.batch_seconds only bounds several");
 }
 
+// A row that breaks its batch must not cost its neighbours: then each is tried alone.
+void encode_items(Preparer& preparer, std::span<PrepItem*> items) {
+  try {
+    preparer.encode(items);
+    return;
+  } catch (const DataError& error) {
+    if (items.size() == 1) {
+      items.front()->refused = error.what();
+      return;
+    }
+  } catch (const std::exception& error) {
+    if (items.size() == 1 && is_out_of_memory(error)) throw too_long(*items.front());
+    throw;
+  }
+  for (size_t i = 0; i < items.size(); ++i) encode_items(preparer, items.subspan(i, 1));
+}
+
 }  // namespace
 
 std::vector<std::vector<Clip*>> cut_batches(std::vector<Clip*> clips, const Preparer& preparer) {
@@ -44,6 +61,16 @@ std::vector<std::vector<Clip*>> cut_batches(std::vector<Clip*> clips, const Prep
   }
   return batches;
 }
+
+Encoder::Encoder(Preparer& preparer, PreparedWriter& writer, torch::Device device)
+    : preparer_(preparer),
+      writer_(writer),
+      batches_that_fit_(device, [rate = preparer.limits().sample_rate](int64_t length) {
+        const int64_t seconds = std::max<int64_t>(1, length / rate);
+        return detail::concatenate("batches of ", seconds,
+                                   " s of audio (data.batch_seconds: ", seconds,
+                                   " starts with that)");
+      }) {}
 
 void Encoder::encode(const std::vector<Clip*>& clips,
                      const std::function<void(const Clip&)>& done) {
@@ -91,40 +118,13 @@ void Encoder::write(const std::vector<Clip*>& clips) {
   }
 }
 
-int64_t Encoder::padded_length(std::span<PrepItem*> items) const {
-  return preparer_.length(*items.front()) * static_cast<int64_t>(items.size());
-}
-
-void Encoder::encode_batch(std::span<PrepItem*> items) {
-  const size_t half = (items.size() + 1) / 2;
-  const bool fits = items.size() == 1 || !most_ || padded_length(items) <= *most_;
-  if (fits && try_batch(items)) return;
-  encode_batch(items.first(half));
-  encode_batch(items.subspan(half));
-}
-
-// False: there was too little memory, and batches are smaller from now on.
-bool Encoder::try_batch(std::span<PrepItem*> items) {
-  try {
-    preparer_.encode(items);
-    return true;
-  } catch (const DataError& error) {
-    // A row that breaks its batch must not cost its neighbours: then each is tried alone.
-    if (items.size() == 1) {
-      items.front()->refused = error.what();
-      return true;
-    }
-  } catch (const c10::OutOfMemoryError&) {
-    if (items.size() == 1) throw too_long(*items.front());
-    most_ = padded_length(items) / 2;
-    const double seconds = static_cast<double>(*most_) / preparer_.limits().sample_rate;
-    log_warning("out of device memory: batches of prep hold ", std::lround(seconds),
-                " s of audio from now on (data.batch_seconds: ", std::max(1L, std::lround(seconds)),
-                " starts with that)");
-    return false;
-  }
-  for (size_t i = 0; i < items.size(); ++i) try_batch(items.subspan(i, 1));
-  return true;
+void Encoder::encode_batch(std::span<PrepItem*> batch) {
+  batches_that_fit_.run<PrepItem*>(
+      batch,
+      [&](std::span<PrepItem* const> items) {
+        return preparer_.length(*items.front()) * std::ssize(items);
+      },
+      [&](std::span<PrepItem*> items) { encode_items(preparer_, items); });
 }
 
 std::string Encoder::speed() const {

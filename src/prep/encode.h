@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <functional>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -11,6 +10,7 @@
 #include "src/prep/clip_reader.h"
 #include "ttsft/data/prepared_set.h"
 #include "ttsft/model/preparer.h"
+#include "ttsft/nn/device_memory.h"
 
 namespace ttsft {
 
@@ -19,7 +19,7 @@ std::vector<std::vector<Clip*>> cut_batches(std::vector<Clip*> clips, const Prep
 
 class Encoder {
  public:
-  Encoder(Preparer& preparer, PreparedWriter& writer) : preparer_(preparer), writer_(writer) {}
+  Encoder(Preparer& preparer, PreparedWriter& writer, torch::Device device);
 
   // Encodes and saves, the files of one batch while the next is encoded; done(clip) is called for
   // every clip that is saved or refused by the model (clip.refused). Leaves after the current batch
@@ -32,13 +32,11 @@ class Encoder {
 
  private:
   void encode_batch(std::span<PrepItem*> items);  // longest first
-  bool try_batch(std::span<PrepItem*> items);
   void write(const std::vector<Clip*>& clips);
-  int64_t padded_length(std::span<PrepItem*> items) const;
 
   Preparer& preparer_;
   PreparedWriter& writer_;
-  std::optional<int64_t> most_;  // padded length that the memory takes, once it fell short
+  FittingBatches batches_that_fit_;  // by padded length
   int64_t batches_ = 0;
   double audio_seconds_ = 0;
   std::chrono::duration<double> spent_{0};

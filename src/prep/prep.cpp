@@ -170,7 +170,7 @@ void PrepRun::read_and_encode() {
       source_.utterances, *preparer_, keys, report_.policy(),
       [this](const std::string& id, const std::string& key) { return reusable(id, key); });
   std::optional<Encoder> encoder;
-  if (writer_) encoder.emplace(*preparer_, *writer_);
+  if (writer_) encoder.emplace(*preparer_, *writer_, device_);
   Progress progress(options_.dry_run ? "measure" : "prep",
                     static_cast<int64_t>(source_.utterances.size()), "clips");
 

@@ -8,7 +8,7 @@
 #include "ttsft/core/log.h"
 #include "ttsft/core/progress.h"
 #include "ttsft/core/signals.h"
-#include "ttsft/model/frame_decoder.h"
+#include "ttsft/nn/device_memory.h"
 #include "ttsft/nn/precision.h"
 #include "ttsft/nn/rng.h"
 
@@ -28,6 +28,14 @@ Audio to_audio(const torch::Tensor& wave, int sample_rate) {
   Audio audio{{}, sample_rate};
   audio.samples.assign(samples.data_ptr<float>(), samples.data_ptr<float>() + samples.numel());
   return audio;
+}
+
+void check_segment(const DecodedRow& row, const std::string& where, int64_t limit, int64_t asked) {
+  if (row.codes.size(0) == 0) log_warning(where, ": the model ended at once");
+  if (!row.reached_limit) return;
+  log_warning(where, ": stopped at ", limit, " frames, so the end may be missing; ",
+              limit < asked ? "the model has no more places: cut the text"
+                            : "raise --max-frames, or cut the text");
 }
 
 uint64_t segment_seed(uint64_t seed, size_t index) {
@@ -53,14 +61,6 @@ std::vector<int64_t> indices(const torch::Tensor& flags) {
   return found;
 }
 
-void check_segment(const DecodedRow& row, const std::string& place, int64_t limit, bool by_model) {
-  if (row.codes.size(0) == 0) log_warning(place, ": the model ended at once");
-  if (!row.reached_limit) return;
-  log_warning(place, ": stopped at ", limit, " frames, so the end may be missing; ",
-              by_model ? "the model has no more places: cut the text"
-                       : "raise --max-frames, or cut the text");
-}
-
 // Everything on its way from texts to waves.
 class Speaker {
  public:
@@ -75,7 +75,9 @@ class Speaker {
         queue_(synthesizer, texts),
         results_(texts.size()),
         width_(static_cast<size_t>(
-            std::max<int64_t>(1, options.batch > 0 ? options.batch : synthesizer.max_batch()))) {
+            std::max<int64_t>(1, options.batch > 0 ? options.batch : synthesizer.max_batch()))),
+        acoustic_batches_(synthesizer.tensor_options().device(),
+                          [](int64_t rows) { return std::to_string(rows) + " waves at once"; }) {
     check_noise(noise, queue_.total());
     for (size_t t = 0; t < texts.size(); ++t)
       results_[t].resize(static_cast<size_t>(queue_.segments_of(t)));
@@ -83,23 +85,31 @@ class Speaker {
 
   void run() {
     while (!queue_.empty() || !running_.empty()) {
+      bool fits = true;
       try {
         generate();
-      } catch (const c10::OutOfMemoryError&) {
-        if (width_ == 1) throw;
-        decoder_.reset();
-        queue_.put_back(running_);
-        running_.clear();
-        width_ /= 2;
-        log_warning("out of memory: going on with ", width_,
-                    " rows at once; synth.batch sets that from the start");
+      } catch (const std::exception& error) {
+        if (width_ == 1 || !is_out_of_memory(error)) throw;
+        fits = false;
       }
+      // Behind the catch block, so that what the exception held is free too.
+      if (!fits) go_on_with_half();
     }
     decode_waiting();
     progress_.finish();
   }
 
  private:
+  void go_on_with_half() {
+    decoder_.reset();
+    queue_.put_back(running_);
+    running_.clear();
+    width_ /= 2;
+    release_cached_memory(synthesizer_.tensor_options().device());
+    log_warning("out of memory: going on with ", width_,
+                " rows at once; synth.batch sets that from the start");
+  }
+
   void generate() {
     if (!decoder_)
       decoder_.emplace(synthesizer_.language_model(), synthesizer_.plan(options_.decode),
@@ -134,10 +144,10 @@ class Speaker {
     const std::vector<int64_t> ended = indices(decoder_->ended());
     if (ended.empty()) return;
     const std::vector<DecodedRow> rows = decoder_->take(ended);
-    const bool by_model = decoder_->max_frames() < options_.decode.max_frames;
     for (size_t i = 0; i < ended.size(); ++i) {
       const Segment segment = running_[static_cast<size_t>(ended[i])];
-      check_segment(rows[i], queue_.place(segment), decoder_->max_frames(), by_model);
+      check_segment(rows[i], queue_.place(segment), decoder_->max_frames(),
+                    options_.decode.max_frames);
       SegmentResult& result = results_[segment.text][segment.index];
       result.codes = synthesizer_.heard(rows[i].codes);
       result.reached_limit = rows[i].reached_limit;
@@ -171,26 +181,18 @@ class Speaker {
     }
   }
 
-  // Halves on out of memory; what went through before is not made again.
   std::vector<torch::Tensor> acoustic(std::vector<AcousticRow> rows) {
     for (AcousticRow& row : rows)
       if (!noise_.empty()) row.noise = &noise_;
     const PrecisionScope speed(
         speaking_precision(synthesizer_.tensor_options().dtype().toScalarType()));
     std::vector<torch::Tensor> waves;
-    for (size_t at = 0; at < rows.size();) {
-      const size_t count = std::min(acoustic_width_, rows.size() - at);
-      try {
-        for (torch::Tensor& wave :
-             synthesizer_.acoustic().decode(std::span(rows).subspan(at, count)))
-          waves.push_back(std::move(wave));
-        at += count;
-      } catch (const c10::OutOfMemoryError&) {
-        if (count == 1) throw;
-        acoustic_width_ = count / 2;
-        log_warning("out of memory: decoding ", acoustic_width_, " waves at once");
-      }
-    }
+    acoustic_batches_.run<AcousticRow>(
+        rows, [](std::span<const AcousticRow> piece) { return std::ssize(piece); },
+        [&](std::span<AcousticRow> piece) {
+          for (torch::Tensor& wave : synthesizer_.acoustic().decode(piece))
+            waves.push_back(std::move(wave));
+        });
     return waves;
   }
 
@@ -237,7 +239,8 @@ class Speaker {
   Speaking speaking_;
   SegmentQueue queue_;
   std::vector<std::vector<SegmentResult>> results_;  // by text; empty once it is handed over
-  size_t width_, acoustic_width_ = std::numeric_limits<size_t>::max();
+  size_t width_;
+  FittingBatches acoustic_batches_;
   std::optional<FrameDecoder> decoder_;
   std::vector<Segment> running_;  // by row of the decoder
   std::vector<Segment> waiting_;  // spoken, not decoded

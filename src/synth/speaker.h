@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ttsft/audio/audio.h"
+#include "ttsft/model/frame_decoder.h"
 #include "ttsft/model/synthesizer.h"
 
 namespace ttsft {
@@ -51,6 +52,10 @@ Audio to_audio(const torch::Tensor& wave, int sample_rate);
 
 // RunError when a wave holds values that are not finite.
 void check_wave(const Audio& audio, const std::string& where);
+
+// Warns of a segment without frames, and of one that was cut off at `limit` frames; `asked`: those
+// that the user allows, of which a model may have no places for all.
+void check_segment(const DecodedRow& row, const std::string& where, int64_t limit, int64_t asked);
 
 // UsageError: recorded draws for more than one segment.
 void check_noise(const Noise& noise, int64_t segments);

@@ -7,7 +7,6 @@
 #include "ttsft/core/log.h"
 #include "ttsft/core/progress.h"
 #include "ttsft/core/signals.h"
-#include "ttsft/model/frame_decoder.h"
 #include "ttsft/nn/precision.h"
 
 namespace ttsft {
@@ -60,9 +59,7 @@ class Streamer {
     }
     const DecodedRow whole = decoder_.take({0}).front();
     hand_over(fast([&] { return stream->flush(); }), spoken);
-    if (whole.reached_limit)
-      log_warning(label_, ": stopped at ", decoder_.max_frames(),
-                  " frames, so the end may be missing; raise --max-frames, or cut the text");
+    check_segment(whole, label_, decoder_.max_frames(), options_.decode.max_frames);
     spoken.reached_limit = spoken.reached_limit || whole.reached_limit;
     spoken.frames += whole.codes.size(0);
     codes_.push_back(whole.codes);

@@ -177,8 +177,7 @@ OffsetVerdict check_frame_offset(const std::vector<Probe>& probes) {
 }
 
 OffsetVerdict check_codebook_offset(std::vector<Probe> probes) {
-  for (Probe& probe : probes)
-    probe = {probe.logits.transpose(0, 1), probe.targets.transpose(0, 1)};
+  for (Probe& probe : probes) probe = {probe.logits.transpose(0, 1), probe.targets.transpose(0, 1)};
   return check_offset(probes, "codebook");
 }
 

@@ -9,18 +9,23 @@
 namespace ttsft {
 namespace {
 
+constexpr int64_t kEpochs = 8;  // in each of them other rows meet
+
 // Rows of the batch with most positions, padding included.
 std::vector<int64_t> largest_batch(const Samples& samples, Sampler& sampler) {
-  const auto positions = [&](const std::vector<int64_t>& rows) {
-    int64_t longest = 0;
-    for (const int64_t row : rows)
-      longest = std::max(longest, samples.at(static_cast<size_t>(row))->length);
-    return longest * std::ssize(rows);
-  };
-  const auto& batches = sampler.epoch(0);
-  return *std::max_element(batches.begin(), batches.end(), [&](const auto& a, const auto& b) {
-    return positions(a) < positions(b);
-  });
+  std::vector<int64_t> largest;
+  int64_t most = -1;
+  for (int64_t epoch = 0; epoch < kEpochs; ++epoch) {
+    for (const std::vector<int64_t>& rows : sampler.epoch(epoch)) {
+      int64_t longest = 0;
+      for (const int64_t row : rows)
+        longest = std::max(longest, samples.at(static_cast<size_t>(row))->length);
+      if (longest * std::ssize(rows) <= most) continue;
+      most = longest * std::ssize(rows);
+      largest = rows;
+    }
+  }
+  return largest;
 }
 
 void run_micro_batch(Stage& stage, Trainee& trainee, const Batch& batch) {

@@ -26,7 +26,7 @@ StepMemory count_step_memory(const RunConfig& config, const ModelAdapter& adapte
                              const CheckpointRef& base, const Samples& samples,
                              std::span<const int64_t> rows);
 
-// For the batch of epoch 0 that takes most positions.
+// For the batch that takes most positions in the first epochs.
 StepMemory count_largest_step(const RunConfig& config, const ModelAdapter& adapter,
                               const CheckpointRef& base, const Samples& samples, Sampler& sampler);
 

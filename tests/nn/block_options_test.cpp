@@ -29,7 +29,7 @@ DecoderStack make(const StackOptions& options) {
   return stack;
 }
 
-torch::Tensor& weight(DecoderStack& stack, const std::string& name) {
+torch::Tensor weight(DecoderStack& stack, const std::string& name) {
   return *stack->named_parameters().find(name);
 }
 

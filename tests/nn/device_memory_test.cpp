@@ -36,6 +36,13 @@ std::vector<int> numbers(int count) {
   return rows;
 }
 
+TEST(FittingBatches, NothingIsNoWork) {
+  Device device{.room = 8};
+  std::vector<int> none;
+  device.run(none);
+  EXPECT_EQ(device.tries, 0);
+}
+
 TEST(FittingBatches, WhatFitsIsOnePiece) {
   Device device{.room = 8};
   std::vector<int> rows = numbers(8);

@@ -43,29 +43,33 @@ TEST_F(StepMemoryTest, ActivationsGrowWithPositions) {
   EXPECT_NEAR(growth / static_cast<double>(two.activations - one.activations), 2, 0.4);
 }
 
-TEST_F(StepMemoryTest, TheBatchThatFitsFits) {
+TEST(FittingBatch, Fits) {
+  test::ToyRun run(std::vector<int64_t>(8, 70));
+  RunConfig& config = run.config;
+  const CheckpointRef base{"base", config.checkpoint, CheckpointKind::kBase};
   config.train.batch_utterances.reset();
-  config.train.batch_tokens = 300;
-  const Samples set = samples();
-  std::vector<int64_t> lengths;
-  for (const auto& sample : set) lengths.push_back(sample->length);
-  const auto largest = [&](int64_t tokens, Sampler& sampler) {
+  const auto stage = run.adapter.make_stage({config}, base);
+  const Samples set = read_samples(*stage, PreparedSet::open(config.data.prepared, "toy").train);
+  const std::vector<int64_t> lengths(set.size(), set.front()->length);
+  const auto largest = [&](int64_t tokens) {
     config.train.batch_tokens = tokens;
-    return count_largest_step(config, adapter, base(), set, sampler);
+    Sampler sampler(lengths, {.batch_tokens = tokens});
+    return count_largest_step(config, run.adapter, base, set, sampler);
   };
-  Sampler whole(lengths, {.batch_tokens = 300});
-  const StepMemory most = largest(300, whole);
-  EXPECT_EQ(most.positions, 280) << "four clips of 70";
+  const int64_t all = set.front()->length * 8;
+  const StepMemory most = largest(all);
+  EXPECT_EQ(most.positions, all);
   const auto fitting = [&](int64_t bytes) {
-    return fitting_batch(config, adapter, base(), set, whole, most, bytes);
+    config.train.batch_tokens = all;
+    Sampler sampler(lengths, {.batch_tokens = all});
+    return fitting_batch(config, run.adapter, base, set, sampler, most, bytes);
   };
-  EXPECT_EQ(fitting(most.total()), 300) << "nothing to change";
+  EXPECT_EQ(fitting(most.total()), all) << "nothing to change";
   const int64_t bytes = most.total() - most.activations / 3;
   const int64_t tokens = fitting(bytes);
-  EXPECT_GT(tokens, 70);
-  EXPECT_LT(tokens, 280);
-  Sampler smaller(lengths, {.batch_tokens = tokens});
-  EXPECT_LE(largest(tokens, smaller).total(), bytes);
+  EXPECT_GT(tokens, all / 3);
+  EXPECT_LT(tokens, all);
+  EXPECT_LE(largest(tokens).total(), bytes);
   EXPECT_EQ(fitting(most.weights), 0) << "not even one clip";
 }
 

@@ -30,7 +30,9 @@ bool is_out_of_memory(const std::exception& error);
 // piece that is alone and still does not fit throws what it threw.
 class FittingBatches {
  public:
-  explicit FittingBatches(torch::Device device) : device_(device) {}
+  // say(limit): how the warning names the size of the batches from now on.
+  explicit FittingBatches(torch::Device device, std::function<std::string(int64_t)> say = {})
+      : device_(device), say_(std::move(say)) {}
 
   // work(piece) for consecutive pieces that together are the batch. size(piece) is what memory
   // grows with (rows, or rows x longest). work() must be able to run again on half of a piece that
@@ -38,6 +40,7 @@ class FittingBatches {
   template <class T>
   void run(std::span<T> batch, const std::function<int64_t(std::span<const T>)>& size,
            const std::function<void(std::span<T>)>& work) {
+    if (batch.empty()) return;
     const int64_t wanted = size(batch);
     if (batch.size() > 1 && wanted > limit()) return halves(batch, size, work);
     if (!fits(
@@ -61,6 +64,7 @@ class FittingBatches {
   bool fits(int64_t size, const std::function<void()>& work, bool divisible);
 
   torch::Device device_;
+  std::function<std::string(int64_t)> say_;
   int64_t limit_ = std::numeric_limits<int64_t>::max(), largest_ = 0;
 };
 

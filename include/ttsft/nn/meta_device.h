@@ -18,6 +18,10 @@ namespace ttsft {
 // Call it before a tensor is made there.
 void use_meta_device();
 
+// Tensor::set_data, which LibTorch refuses between the CPU and the meta device, where modules that
+// were made on the one get weights of the other.
+void set_data(torch::Tensor tensor, const torch::Tensor& value);
+
 // Bytes of the meta tensors that live now, and the most since reset_peak_meta_memory(), in the
 // steps of CUDA's allocator (512 bytes).
 int64_t meta_memory();
