@@ -13,16 +13,12 @@ std::span<const int64_t> values(const torch::Tensor& ids) {
 
 }  // namespace
 
-SpeechBatch SpeechBatch::to(torch::Device device) const {
-  SpeechBatch moved = *this;
-  for (torch::Tensor SpeechBatch::*field :
-       {&SpeechBatch::speaker, &SpeechBatch::prompt, &SpeechBatch::prompt_visible,
-        &SpeechBatch::condition_position, &SpeechBatch::text_shown}) {
-    if ((moved.*field).defined()) moved.*field = (moved.*field).to(device, /*non_blocking=*/true);
-  }
-  moved.text = text.to(device);
-  moved.speech = speech.to(device);
-  return moved;
+void SpeechBatch::each(const std::function<void(torch::Tensor&)>& visit) {
+  for (torch::Tensor* tensor :
+       {&speaker, &prompt, &prompt_visible, &condition_position, &text_shown})
+    visit(*tensor);
+  text.each(visit);
+  speech.each(visit);
 }
 
 Objective::Objective(const T3Config& config, const Options& options)

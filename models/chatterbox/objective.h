@@ -43,7 +43,7 @@ struct SpeechBatch : Batch {
   torch::Tensor text_shown;  // [Nt, 1], float32: 0 for hidden texts; undefined where none is
   int64_t rows = 0, time = 0;
 
-  SpeechBatch to(torch::Device device) const;
+  void each(const std::function<void(torch::Tensor&)>& visit) override;
 };
 
 class Objective {

@@ -35,12 +35,23 @@ LmStage::LmStage(const ModelContext& context, const CheckpointRef& checkpoint)
       options_(static_cast<const Options&>(*context.config.model_options)),
       folder_(checkpoint.folder),
       config_(read_config(folder_)),
-      objective_(config_.t3, options_),
-      device_(context.device) {
+      objective_(config_.t3, options_) {
   const TextFrontend text(folder_);
   start_text_ = text.start();
   stop_text_ = text.stop();
-  t3_ = load_t3(folder_, config_.t3, device_, context.dtype);
+  t3_ = load_t3(folder_, config_.t3, context.device, context.dtype);
+}
+
+// The clip of the speaker that conditions this one; "": there is no other.
+std::string LmStage::lender_of(const PreparedRow& row) {
+  const std::lock_guard lock(reading_);
+  if (!speakers_) speakers_ = read_speakers(run_.data.prepared / "speakers.json");
+  const std::string speaker = row.row.value("speaker", run_.data.speaker);
+  std::string other = choose_other((*speakers_)[speaker], row.id, static_cast<uint64_t>(run_.seed));
+  if (other.empty() && lonely_.insert(speaker).second)
+    log_warning("speaker '", speaker,
+                "' has no second clip: its clip is conditioned on its own first 3 s");
+  return other;
 }
 
 Condition LmStage::condition_of(const PreparedRow& row, const PreparedClip& clip) {
@@ -48,20 +59,13 @@ Condition LmStage::condition_of(const PreparedRow& row, const PreparedClip& clip
   const auto own = [&clip] { return Condition{clip.speaker_emb, clip.prompt_tokens}; };
   if (options_.condition.kind == ConditionChoice::Kind::kSelf) return own();
   if (options_.condition.kind == ConditionChoice::Kind::kFile) {
+    const std::lock_guard lock(reading_);
     if (!given_)
       given_ = read_condition(prepared / "condition.safetensors", options_.condition.file);
     return *given_;
   }
-  if (!speakers_) speakers_ = read_speakers(prepared / "speakers.json");
-  const std::string speaker = row.row.value("speaker", run_.data.speaker);
-  const std::string other =
-      choose_other((*speakers_)[speaker], row.id, static_cast<uint64_t>(run_.seed));
-  if (other.empty()) {
-    if (lonely_.insert(speaker).second)
-      log_warning("speaker '", speaker,
-                  "' has no second clip: its clip is conditioned on its own first 3 s");
-    return own();
-  }
+  const std::string other = lender_of(row);
+  if (other.empty()) return own();
   const PreparedClip lender = read_clip(prepared / clip_file(other));
   check_clip(lender, config_.t3, "utterance " + other);
   return {lender.speaker_emb, lender.cond_prompt_speech_tokens};
@@ -109,12 +113,12 @@ std::unique_ptr<Batch> LmStage::collate(std::span<const Sample* const> samples,
 }
 
 std::vector<LossTerm> LmStage::loss(const Batch& batch, const LossRequest& request) {
-  return objective_.loss(t3_, speech(batch).to(device_), request.accuracy);
+  return objective_.loss(t3_, speech(batch), request.accuracy);
 }
 
 LanguageStage::Sequence LmStage::sequence(const Batch& batch) {
-  const SpeechBatch moved = speech(batch).to(device_);
-  return {objective_.embed(t3_, moved), moved.speech.label_position, moved.speech.label};
+  const SpeechBatch& b = speech(batch);
+  return {objective_.embed(t3_, b), b.speech.label_position, b.speech.label};
 }
 
 torch::Tensor LmStage::forward(const torch::Tensor& inputs) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <set>
 
@@ -41,6 +42,7 @@ class LmStage : public LanguageStage {
 
  private:
   Condition condition_of(const PreparedRow& row, const PreparedClip& clip);
+  std::string lender_of(const PreparedRow& row);
   void save_voice(const std::filesystem::path& folder) const;
 
   const RunConfig& run_;
@@ -48,9 +50,9 @@ class LmStage : public LanguageStage {
   std::filesystem::path folder_;  // of the checkpoint
   Config config_;
   Objective objective_;
-  torch::Device device_;
   int64_t start_text_, stop_text_;
   T3 t3_{nullptr};
+  std::mutex reading_;                    // of what follows
   std::optional<SpeakerClips> speakers_;  // of the prepared set, read at the first need
   std::optional<Condition> given_;        // of chatterbox.condition: FILE
   std::set<std::string> lonely_;          // speakers of a single clip, each named once

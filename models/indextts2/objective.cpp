@@ -5,14 +5,11 @@
 #include "ttsft/nn/loss.h"
 
 namespace ttsft::indextts2 {
-SpeechBatch SpeechBatch::to(torch::Device device) const {
-  SpeechBatch moved = *this;
-  for (torch::Tensor SpeechBatch::*field :
-       {&SpeechBatch::condition, &SpeechBatch::emotion, &SpeechBatch::prefix_at})
-    moved.*field = (moved.*field).to(device, /*non_blocking=*/true);
-  moved.text = text.to(device);
-  moved.mel = mel.to(device);
-  return moved;
+
+void SpeechBatch::each(const std::function<void(torch::Tensor&)>& visit) {
+  for (torch::Tensor* tensor : {&condition, &emotion, &prefix_at}) visit(*tensor);
+  text.each(visit);
+  mel.each(visit);
 }
 
 int64_t Objective::length(const SpeechSample& sample) const {

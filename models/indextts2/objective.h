@@ -33,7 +33,7 @@ struct SpeechBatch : Batch {
   torch::Tensor prefix_at;           // [B * (L + 2)], flat index into [B * T]
   TokenTrack text, mel;
 
-  SpeechBatch to(torch::Device device) const;
+  void each(const std::function<void(torch::Tensor&)>& visit) override;
 };
 
 struct LossWeights {

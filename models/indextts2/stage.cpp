@@ -31,10 +31,9 @@ LmStage::LmStage(const ModelContext& context, const CheckpointRef& checkpoint)
       options_(static_cast<const Options&>(*context.config.model_options)),
       folder_(checkpoint.folder),
       config_(read_config(folder_)),
-      objective_(config_.gpt, {options_.text_weight, options_.mel_weight}),
-      device_(context.device) {
+      objective_(config_.gpt, {options_.text_weight, options_.mel_weight}) {
   model_ = load_gpt(open_gpt(config_.gpt_file), config_.gpt, run_.train.dropout.value_or(kDropout),
-                    device_, context.dtype);
+                    context.device, context.dtype);
   if (!options_.extend_vocabulary.empty()) {
     if (run_.train.method == "lora")
       throw UsageError("an adapter has no place for new rows of the text tables",
@@ -48,6 +47,7 @@ LmStage::LmStage(const ModelContext& context, const CheckpointRef& checkpoint)
 std::vector<PromptFiles> LmStage::prompts_of(const PreparedRow& row, const ItemFiles& own) {
   const std::vector<PromptFiles> itself = {{row.id, own.condition, own.emotion}};
   if (row_kind(row.row) == RowKind::kPair) return itself;
+  const std::lock_guard lock(reading_);
   if (!speakers_) speakers_ = read_speakers(run_.data.prepared / "speakers.json");
   const std::string speaker = row.row.value("speaker", run_.data.speaker);
   auto prompts = choose_prompts((*speakers_)[speaker], row.id, options_.pairs,
@@ -121,12 +121,12 @@ std::unique_ptr<Batch> LmStage::collate(std::span<const Sample* const> samples,
 }
 
 std::vector<LossTerm> LmStage::loss(const Batch& batch, const LossRequest& request) {
-  return objective_.loss(model_, speech(batch).to(device_), request.accuracy);
+  return objective_.loss(model_, speech(batch), request.accuracy);
 }
 
 LanguageStage::Sequence LmStage::sequence(const Batch& batch) {
-  const SpeechBatch moved = speech(batch).to(device_);
-  return {objective_.embed(model_, moved), moved.mel.label_position, moved.mel.label};
+  const SpeechBatch& b = speech(batch);
+  return {objective_.embed(model_, b), b.mel.label_position, b.mel.label};
 }
 
 torch::Tensor LmStage::forward(const torch::Tensor& inputs) {

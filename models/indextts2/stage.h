@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <set>
 
@@ -55,8 +56,8 @@ class LmStage : public LanguageStage {
   std::filesystem::path folder_;  // of the checkpoint
   Config config_;
   Objective objective_;
-  torch::Device device_;
   UnifiedVoice model_{nullptr};
+  std::mutex reading_;                      // of what follows
   std::optional<SpeakerPrompts> speakers_;  // of the prepared set, read at the first need
   std::set<std::string> lonely_;            // speakers of a single clip, each named once
 };

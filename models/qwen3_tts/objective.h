@@ -24,35 +24,33 @@ namespace ttsft::qwen3_tts {
 
 struct SpeechSample : Sample {
   std::vector<int64_t> text;  // ids of the text alone
-  torch::Tensor codes;        // [F, 16], int64
+  torch::Tensor codes;        // [F, 16], int16: all of a set stay in memory
   torch::Tensor speaker;      // [H], float32
   int64_t language = -1;      // codec id of the language tag; -1: auto
 };
 
-// The collated batch. The first group is upstream's own batch, tensor by tensor; the second says
-// where to look.
 struct SpeechBatch : Batch {
-  torch::Tensor input_ids;             // [B, T, 2], int64: text track, codec track
-  torch::Tensor codec_ids;             // [B, T, 16]
-  torch::Tensor text_embedding_mask;   // [B, T, 1], bool
-  torch::Tensor codec_embedding_mask;  // [B, T, 1], bool
-  torch::Tensor codec_mask;            // [B, T], bool: frames
-  torch::Tensor attention_mask;        // [B, T]
-  torch::Tensor codec_0_labels;        // [B, T], -100 where nothing is asked
-
-  torch::Tensor speaker;           // [B, H], float32
-  torch::Tensor speaker_position;  // [B], flat index into [B * T]
-  torch::Tensor text_ids;          // [U] distinct ids of the text track
-  torch::Tensor text_index;        // [B * T] into text_ids
-  torch::Tensor frame_codes;       // [N, 16] of all frames
-  torch::Tensor frame_position;    // [N], flat index into [B * T]
+  int64_t rows = 0, time = 0;
+  // The text track of every real position. It repeats few ids (tts_pad stands under every frame):
+  // each distinct one is projected once.
+  torch::Tensor position;    // [P], flat index into [B * T]
+  torch::Tensor text_ids;    // [U], distinct
+  torch::Tensor text_index;  // [P] into text_ids
+  // The codec track: tags, paddings and ends; frames; speakers.
+  torch::Tensor codec_position;    // [Q], flat index into [B * T]
+  torch::Tensor codec_ids;         // [Q]
+  torch::Tensor frame_position;    // [N]
+  torch::Tensor frame_codes;       // [N, 16]
   torch::Tensor frame_row;         // [N]
-  torch::Tensor label_position;    // [L], flat index of the position that predicts (q - 1)
-  torch::Tensor label;             // [L]
-  torch::Tensor label_row;         // [L]
-  torch::Tensor frame_label;       // [N], which label a frame is: all but the ends
+  torch::Tensor speaker_position;  // [B]
+  torch::Tensor speaker;           // [B, H], float32
+  // Targets.
+  torch::Tensor label_position;  // [L], flat index of the position that predicts (q - 1)
+  torch::Tensor label;           // [L]
+  torch::Tensor label_row;       // [L]
+  torch::Tensor frame_label;     // [N], which label a frame is: all but the ends
 
-  SpeechBatch to(torch::Device device) const;
+  void each(const std::function<void(torch::Tensor&)>& visit) override;
 };
 
 // Tags that open the codec track: [nothink, think_bos, think_eos], or with a language

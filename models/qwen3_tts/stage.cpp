@@ -57,13 +57,13 @@ LmStage::LmStage(const ModelContext& context, const CheckpointRef& checkpoint)
       folder_(checkpoint.folder),
       config_(read_config(folder_)),
       text_(folder_, config_, options_.split_pattern),
-      objective_(config_, text_.role(), options_.sub_talker_weight),
-      device_(context.device) {
+      objective_(config_, text_.role(), options_.sub_talker_weight) {
   model_ = load_talker(std::make_shared<SafetensorsReader>(SafetensorsReader::open(folder_)),
-                       config_, device_, context.dtype);
+                       config_, context.device, context.dtype);
 }
 
 const Speakers& LmStage::speakers() {
+  const std::lock_guard lock(reading_);
   if (speakers_.empty()) speakers_ = load_speakers(run_.data.prepared / kSpeakersFile);
   return speakers_;
 }
@@ -79,7 +79,7 @@ std::unique_ptr<Sample> LmStage::read(const PreparedRow& row) {
   auto sample = std::make_unique<SpeechSample>();
   const std::string where = "utterance " + row.id;
   sample->id = row.id;
-  sample->codes = read_codes(row.row, config_, where);
+  sample->codes = read_codes(row.row, config_, where).to(torch::kInt16);
   sample->text = text_.speech(row.row.value("text", ""));
   const std::string name = speaker_key(row.row.value("speaker", run_.data.speaker));
   const auto vector = speakers().find(name);
@@ -106,7 +106,7 @@ std::unique_ptr<Sample> LmStage::random_sample(uint64_t seed) {
   sample->text = text_.speech("a sentence to compare logits with");
   sample->codes = torch::randint(0, config_.talker.code_predictor.vocab_size,
                                  {kFrames, config_.talker.num_code_groups}, generator,
-                                 torch::TensorOptions().dtype(torch::kInt64));
+                                 torch::TensorOptions().dtype(torch::kInt16));
   sample->speaker =
       torch::randn({config_.talker.hidden_size}, generator, torch::TensorOptions()) * 0.1;
   sample->length = objective_.length(*sample);
@@ -120,12 +120,12 @@ std::unique_ptr<Batch> LmStage::collate(std::span<const Sample* const> samples, 
 }
 
 std::vector<LossTerm> LmStage::loss(const Batch& batch, const LossRequest& request) {
-  return objective_.loss(model_->talker, speech(batch).to(device_), request.accuracy);
+  return objective_.loss(model_->talker, speech(batch), request.accuracy);
 }
 
 LanguageStage::Sequence LmStage::sequence(const Batch& batch) {
-  const SpeechBatch moved = speech(batch).to(device_);
-  return {objective_.embed(model_->talker, moved), moved.label_position, moved.label};
+  const SpeechBatch& b = speech(batch);
+  return {objective_.embed(model_->talker, b), b.label_position, b.label};
 }
 
 torch::Tensor LmStage::forward(const torch::Tensor& inputs) {
@@ -146,12 +146,12 @@ torch::Tensor LmStage::logits(const torch::Tensor& states) {
 std::optional<Probe> LmStage::depth_probe(const Sample& sample) {
   const torch::NoGradGuard no_grad;
   const Sample* row = &sample;
-  const auto batch = collate(std::span(&row, 1), {});
-  return objective_.depth_probe(model_->talker, speech(*batch).to(device_));
+  const auto batch = make_batch(std::span(&row, 1), {});
+  return objective_.depth_probe(model_->talker, speech(*batch));
 }
 
 torch::Tensor LmStage::target_codes(const Sample& sample) const {
-  return speech(sample).codes;
+  return speech(sample).codes.to(torch::kInt64);
 }
 
 void LmStage::save_beside_adapter(const std::filesystem::path& folder) {

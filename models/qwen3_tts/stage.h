@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 
 #include "models/qwen3_tts/objective.h"
 #include "models/qwen3_tts/options.h"
@@ -53,8 +54,8 @@ class LmStage : public LanguageStage {
   Config config_;
   TextFrontend text_;
   Objective objective_;
-  torch::Device device_;
   Qwen3Tts model_{nullptr};
+  std::mutex reading_;
   Speakers speakers_;  // of the prepared set, read at the first need
 };
 

@@ -47,4 +47,15 @@ void parallel_for(int64_t n, int threads, const std::function<void(int64_t)>& fn
   if (first) std::rethrow_exception(first);
 }
 
+void Worker::run(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  while (given_.wait(lock, stop, [this] { return static_cast<bool>(next_); })) {
+    const std::function<void()> task = std::exchange(next_, nullptr);
+    lock.unlock();
+    free_.notify_one();
+    task();
+    lock.lock();
+  }
+}
+
 }  // namespace ttsft

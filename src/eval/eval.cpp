@@ -85,7 +85,7 @@ Split choose_split(const RunConfig& config, const PreparedSet& set) {
 class Feed {
  public:
   Feed(Stage& stage, const PreparedRows& rows, const TrainConfig& train) {
-    for (const PreparedRow& row : rows) samples_.push_back(stage.read(row));
+    samples_ = read_samples(stage, rows);
     std::stable_sort(samples_.begin(), samples_.end(),
                      [](const auto& a, const auto& b) { return a->length > b->length; });
     std::vector<int64_t> lengths;
@@ -98,16 +98,16 @@ class Feed {
   }
 
   int64_t batches() const { return std::ssize(batches_); }
-  std::unique_ptr<Batch> batch(const Stage& stage, int64_t i, const Replay* replay) const {
+  std::unique_ptr<Batch> batch(Stage& stage, int64_t i, const Replay* replay) const {
     std::vector<const Sample*> chosen;
     for (const int64_t row : batches_[static_cast<size_t>(i)]) {
       chosen.push_back(samples_[static_cast<size_t>(row)].get());
     }
-    return stage.collate(chosen, Draw{.replay = replay});
+    return stage.make_batch(chosen, Draw{.replay = replay});
   }
 
  private:
-  std::vector<std::unique_ptr<Sample>> samples_;
+  Samples samples_;
   std::vector<std::vector<int64_t>> batches_;
 };
 

@@ -36,7 +36,7 @@ torch::Tensor probe_logits(const ModelContext& context, const ModelAdapter& adap
     return language->train_probe(*sample).logits.to(torch::kCPU, torch::kFloat32).clone();
   const Sample* row = sample.get();
   std::vector<torch::Tensor> values;
-  const auto batch = loaded.stage->collate(std::span(&row, 1), Draw{});
+  const auto batch = loaded.stage->make_batch(std::span(&row, 1), Draw{});
   for (const LossTerm& term : loaded.stage->loss(*batch, {}))
     values.push_back(term.value.to(torch::kCPU, torch::kFloat32).flatten());
   return torch::cat(values);

@@ -6,7 +6,7 @@ namespace ttsft {
 
 LanguageStage::Sequence LanguageStage::alone(const Sample& sample) {
   const Sample* row = &sample;
-  return sequence(*collate(std::span(&row, 1), Draw{}));
+  return sequence(*make_batch(std::span(&row, 1), Draw{}));
 }
 
 Probe LanguageStage::train_probe(const Sample& sample) {

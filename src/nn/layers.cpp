@@ -10,6 +10,13 @@ torch::Tensor EmbeddingImpl::forward(const torch::Tensor& ids) {
   return torch::embedding(weight, ids);
 }
 
+torch::Tensor shared_rows(const torch::Tensor& rows, const torch::Tensor& index) {
+  // CUDA's backward pass of an embedding sums in float32 by itself.
+  if (rows.is_cpu() && rows.requires_grad() && rows.scalar_type() != torch::kFloat32)
+    return torch::embedding(rows.to(torch::kFloat32), index).to(rows.scalar_type());
+  return torch::embedding(rows, index);
+}
+
 RmsNormImpl::RmsNormImpl(int64_t dim, double eps) : eps_(eps) {
   weight = register_parameter("weight", torch::empty({dim}));
 }

@@ -1,6 +1,7 @@
 #include "ttsft/nn/meta_device.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/native/ConvUtils.h>
 #include <c10/core/Allocator.h>
 #include <torch/library.h>
 
@@ -155,6 +156,40 @@ torch::Tensor plain_dropout(const torch::Tensor& x, double probability, bool tra
   return train && probability > 0 ? torch::empty_like(x) : x;
 }
 
+// --- convolutions: LibTorch asks each backend for a kernel of its own, and meta has none
+
+// One number may stand for all dimensions.
+std::vector<int64_t> by_dimension(torch::IntArrayRef given, const torch::Tensor& x) {
+  if (given.size() != 1) return given.vec();
+  return std::vector<int64_t>(static_cast<size_t>(x.dim()) - 2, given.front());
+}
+
+torch::Tensor convolution(const torch::Tensor& x, const torch::Tensor& weight,
+                          const MaybeTensor& bias, torch::IntArrayRef stride,
+                          torch::IntArrayRef padding, torch::IntArrayRef dilation, bool transposed,
+                          torch::IntArrayRef output_padding, int64_t groups) {
+  require_meta("convolution", {x, weight, defined(bias)});
+  const int64_t channels = transposed ? weight.size(0) : weight.size(1) * groups;
+  TORCH_CHECK(x.dim() == weight.dim() && x.size(1) == channels, "convolution: x ", x.sizes(),
+              " does not fit weight ", weight.sizes());
+  const auto s = by_dimension(stride, x), p = by_dimension(padding, x),
+             d = by_dimension(dilation, x), o = by_dimension(output_padding, x);
+  return torch::empty(
+      transposed ? at::native::conv_input_size(x.sizes(), weight.sizes(), p, o, s, d, groups)
+                 : at::native::conv_output_size(x.sizes(), weight.sizes(), p, s, d),
+      x.options());
+}
+
+std::tuple<torch::Tensor, torch::Tensor, torch::Tensor> convolution_backward(
+    const torch::Tensor& gradient, const torch::Tensor& x, const torch::Tensor& weight,
+    at::OptionalIntArrayRef bias_sizes, torch::IntArrayRef, torch::IntArrayRef, torch::IntArrayRef,
+    bool, torch::IntArrayRef, int64_t, std::array<bool, 3> wanted) {
+  require_meta("convolution_backward", {gradient, x, weight});
+  return {wanted[0] ? torch::empty_like(x) : torch::Tensor(),
+          wanted[1] ? torch::empty_like(weight) : torch::Tensor(),
+          wanted[2] ? torch::empty(*bias_sizes, gradient.options()) : torch::Tensor()};
+}
+
 // --- what has a kernel for the CPU and none for meta: it runs there on zeros of the same shapes
 
 // The shape of what these give depends on the numbers: they would have to be read.
@@ -178,7 +213,7 @@ torch::Tensor zeros_for(const torch::Tensor& tensor, bool written) {
   if (!tensor.defined()) return tensor;
   const auto options = tensor.options().device(torch::kCPU);
   if (written) return torch::zeros(tensor.sizes(), options);
-  return torch::zeros({1}, options).expand(tensor.sizes());  // takes no memory
+  return torch::zeros({}, options).expand(tensor.sizes());  // takes no memory
 }
 
 torch::Tensor on_meta(const torch::Tensor& tensor) {
@@ -265,6 +300,8 @@ void use_meta_device() {
     plain.impl("rms_norm", plain_rms_norm);
     plain.impl("layer_norm", plain_layer_norm);
     plain.impl("dropout", plain_dropout);
+    plain.impl("convolution", convolution);
+    plain.impl("convolution_backward", convolution_backward);
     static torch::Library others = route_over_cpu();
     return true;
   }();

@@ -9,13 +9,9 @@ torch::Tensor long_tensor(const std::vector<int64_t>& values) {
 
 }  // namespace
 
-TokenTrack TokenTrack::to(torch::Device device) const {
-  TokenTrack moved = *this;
-  for (torch::Tensor TokenTrack::*field :
-       {&TokenTrack::ids, &TokenTrack::offset, &TokenTrack::position, &TokenTrack::label,
-        &TokenTrack::label_position, &TokenTrack::label_row})
-    moved.*field = (moved.*field).to(device, /*non_blocking=*/true);
-  return moved;
+void TokenTrack::each(const std::function<void(torch::Tensor&)>& visit) {
+  for (torch::Tensor* tensor : {&ids, &offset, &position, &label, &label_position, &label_row})
+    visit(*tensor);
 }
 
 int64_t TokenTrackBuilder::add(std::span<const int64_t> inputs, int64_t place, int64_t row,

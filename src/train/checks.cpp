@@ -183,8 +183,8 @@ OffsetVerdict check_codebook_offset(std::vector<Probe> probes) {
 
 void check_draws(Stage& stage, const std::vector<const Sample*>& samples) {
   const Draw draw{.training = true, .seed = 1};
-  const auto one = stage.loss(*stage.collate(samples, draw), {}),
-             two = stage.loss(*stage.collate(samples, draw), {});
+  const auto one = stage.loss(*stage.make_batch(samples, draw), {}),
+             two = stage.loss(*stage.make_batch(samples, draw), {});
   for (size_t i = 0; i < one.size(); ++i) {
     if (torch::allclose(one[i].value, two.at(i).value, 1e-3, 1e-5)) continue;
     throw CheckError("loss term " + one[i].name + " differs between two batches of one draw",
@@ -251,7 +251,7 @@ void check_first_step(Stage& stage, const Samples& samples, Feed& feed, torch::D
   for (const auto& rows : feed.rows({}).first) {
     std::vector<const Sample*> batch;
     for (const int64_t row : rows) batch.push_back(samples[static_cast<size_t>(row)].get());
-    step.batches.push_back(stage.collate(batch, Draw{}));
+    step.batches.push_back(stage.make_batch(batch, Draw{}));
     if (first.empty()) first = batch;
   }
   run("supervised", [&] { check_terms(stage, step); });

@@ -34,18 +34,15 @@ std::map<std::string, double> StepBatches::supervised() const {
 }
 
 Feed::Feed(const Stage& stage, const Samples& samples, SamplerOptions options, int64_t accumulate,
-           Purpose purpose, const Replay* replay)
+           torch::Device device, Purpose purpose, const Replay* replay)
     : stage_(stage),
       samples_(samples),
       sampler_(lengths_of(samples), options),
       accumulate_(accumulate),
+      device_(device),
       seed_(options.seed),
       purpose_(purpose),
       replay_(replay) {}
-
-Feed::~Feed() {
-  if (ahead_.valid()) ahead_.wait();
-}
 
 void Feed::seek(Position position, int64_t step) {
   if (ahead_.valid()) ahead_.wait();
@@ -59,6 +56,7 @@ StepBatches Feed::next() {
   StepBatches step = ahead_.get();
   position_ = step.next;
   ahead_ = start(position_, ++step_);
+  for (const auto& batch : step.batches) move_to(*batch, device_);
   return step;
 }
 
@@ -76,9 +74,8 @@ std::pair<std::vector<std::vector<int64_t>>, Position> Feed::rows(Position at) {
 
 std::future<StepBatches> Feed::start(Position at, int64_t number) {
   auto [groups, after] = rows(at);
-  return std::async(std::launch::async, [this, at, number, groups = std::move(groups),
-                                         after = after] {
-    torch::NoGradGuard no_grad;
+  return worker_.submit([this, at, number, groups = std::move(groups), after = after] {
+    const torch::NoGradGuard no_grad;
     StepBatches step;
     step.next = after;
     step.step = number;
@@ -90,6 +87,7 @@ std::future<StepBatches> Feed::start(Position at, int64_t number) {
           "batch " + std::to_string(at.epoch) + " " + std::to_string(place++);
       step.batches.push_back(stage_.collate(
           chosen, {purpose_ == Purpose::kTraining, derive_seed(seed_, purpose), replay_, number}));
+      if (device_.is_cuda()) pin(*step.batches.back());
     }
     return step;
   });
@@ -100,13 +98,6 @@ std::string id_list(std::vector<std::string> ids) {
   if (all <= kShownIds) return join(ids, ", ");
   ids.resize(kShownIds);
   return join(ids, ", ") + " and " + std::to_string(all - kShownIds) + " more";
-}
-
-Samples read_samples(Stage& stage, const PreparedRows& rows) {
-  Samples samples;
-  samples.reserve(rows.size());
-  for (const PreparedRow& row : rows) samples.push_back(stage.read(row));
-  return samples;
 }
 
 }  // namespace ttsft

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "ttsft/core/threads.h"
 #include "ttsft/data/sampler.h"
 #include "ttsft/model/stage.h"
 
@@ -16,8 +17,6 @@ struct Position {
   int64_t epoch = 0, batch = 0;
   bool operator==(const Position&) const = default;
 };
-
-using Samples = std::vector<std::unique_ptr<Sample>>;
 
 // All micro-batches of one optimizer step.
 struct StepBatches {
@@ -37,13 +36,12 @@ class Feed {
   // stage, samples and replay must outlive the feed; batches are made on another thread.
   enum class Purpose { kTraining, kValidation };
   Feed(const Stage& stage, const Samples& samples, SamplerOptions options, int64_t accumulate,
-       Purpose purpose = Purpose::kTraining, const Replay* replay = nullptr);
-  ~Feed();
+       torch::Device device, Purpose purpose = Purpose::kTraining, const Replay* replay = nullptr);
   Feed(const Feed&) = delete;
   Feed& operator=(const Feed&) = delete;
 
   void seek(Position position, int64_t step = 1);  // number of the step that begins there
-  StepBatches next();
+  StepBatches next();                              // on the device
 
   int64_t steps_in_epoch(int64_t epoch);
   // Rows of the step at a position and the position after it.
@@ -57,18 +55,17 @@ class Feed {
   const Samples& samples_;
   Sampler sampler_;
   int64_t accumulate_;
+  torch::Device device_;
   uint64_t seed_;
   Purpose purpose_;
   const Replay* replay_;
   Position position_;
   int64_t step_ = 1;
   std::future<StepBatches> ahead_;
+  Worker worker_;  // last: what it works on outlives it
 };
 
 // "a, b, c": the first few ids and how many more there are.
 std::string id_list(std::vector<std::string> ids);
-
-// Reads the rows of a set. DataError names the row.
-Samples read_samples(Stage& stage, const PreparedRows& rows);
 
 }  // namespace ttsft

@@ -64,7 +64,7 @@ StepMemory count_step_memory(const RunConfig& config, const ModelAdapter& adapte
   std::vector<const Sample*> batch_samples;
   for (const int64_t row : rows)
     batch_samples.push_back(samples.at(static_cast<size_t>(row)).get());
-  const auto batch = stage->collate(batch_samples, Draw{.training = true, .seed = 1});
+  const auto batch = stage->make_batch(batch_samples, Draw{.training = true, .seed = 1});
   memory.rows = std::ssize(rows);
   memory.positions = batch->positions;
   // From the second micro-batch on the sums of the gradients are there all the time.

@@ -245,7 +245,7 @@ void Trainer::validate(int64_t step) {
   module.eval();
   LossSums sums;
   Feed feed(setup_.stage, setup_.validation, validation_order(setup_.config.train), 1,
-            Feed::Purpose::kValidation, setup_.validation_replay);
+            setup_.context.device, Feed::Purpose::kValidation, setup_.validation_replay);
   guarded(detail::concatenate("validation at step ", step), [&] {
     // Not inference mode: what a module caches here must serve the next training step too.
     torch::NoGradGuard no_grad;

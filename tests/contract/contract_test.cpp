@@ -11,122 +11,19 @@
 #include <fstream>
 
 #include "src/train/checks.h"
+#include "tests/contract/world.h"
 #include "tests/support/spoken.h"
-#include "tests/support/temporary_folder.h"
 #include "tests/support/tensor_test.h"
-#include "ttsft/audio/audio.h"
 #include "ttsft/core/error.h"
 #include "ttsft/data/prepared_set.h"
 #include "ttsft/eval/eval.h"
 #include "ttsft/export/export.h"
-#include "ttsft/model/fixture.h"
 #include "ttsft/model/language_stage.h"
-#include "ttsft/model/load_stage.h"
 #include "ttsft/model/loss_sums.h"
-#include "ttsft/model/registry.h"
-#include "ttsft/nn/lora.h"
 #include "ttsft/nn/weights.h"
-#include "ttsft/prep/prep.h"
-#include "ttsft/train/train.h"
 
 namespace ttsft {
 namespace {
-
-constexpr double kClipSeconds = 1.2;
-
-struct Clip {
-  const char* file;
-  const char* text;
-};
-constexpr Clip kClips[] = {{"austen-0880", "he was not an ill disposed"},
-                           {"austen-0930", "had he married a more"}};
-
-// Everything a model's tests share, made once per model: the checkpoint, the prepared set, the run
-// that learned it.
-class World {
- public:
-  explicit World(const ModelAdapter& model)
-      : adapter(model), config(default_run(model.info().name)) {
-    write_fixture(fixture_files(adapter.info().folder, FixtureSize::kTiny), folder / "checkpoint",
-                  1);
-    for (const Clip& clip : kClips) {
-      AudioFile file = decode_audio(std::filesystem::path(TTSFT_FIXTURES) / "austen/wavs" /
-                                    (std::string(clip.file) + ".wav"));
-      file.audio.samples.resize(static_cast<size_t>(kClipSeconds * file.audio.sample_rate));
-      std::filesystem::create_directories(folder / "clips");
-      write_wav(folder / ("clips/" + std::string(clip.file) + ".wav"), file.audio.samples,
-                file.audio.sample_rate);
-      folder.write("clips/" + std::string(clip.file) + ".txt", clip.text);
-    }
-    config.checkpoint = folder / "checkpoint";
-    config.run = folder / "run";
-    config.device = "cpu";
-    config.precision = "fp32";
-    config.data.source = folder / "clips";
-    config.data.prepared = folder / "prepared";
-    config.data.reference = folder / "clips/austen-0880.wav";
-    config.data.speaker = "austen";
-    config.data.validation.share = 0;
-    config.train.steps = 60;  // the loss is below 0.01 after 40
-    config.train.epochs.reset();
-    config.train.batch_utterances = 2;
-    config.train.batch_tokens.reset();
-    config.train.shuffle = false;
-    config.train.optimizer.learning_rate = 3e-3;
-    config.train.optimizer.weight_decay = 0;
-    config.train.checkpoint_every = 0;  // at the end only
-    config.train.validate_every = 0;
-    adapter.speak_as_trained(config);
-    run_prep(config, adapter, {});
-  }
-
-  ModelContext context() const { return ModelContext{config}; }
-  CheckpointRef base() const { return {"base", config.checkpoint, CheckpointKind::kBase}; }
-
-  // Full fine-tuning until the two clips are known by heart; trained once.
-  CheckpointRef memorised() {
-    if (memorised_.folder.empty()) {
-      RunConfig run = config;
-      run.train.method = "full";
-      run.run = folder / "memorised";
-      run_train(run, adapter, {});
-      memorised_ = resolve_checkpoint(run, "last");
-    }
-    return memorised_;
-  }
-
-  // An adapter of random A and B: a trained one, as far as loading and merging are concerned.
-  std::filesystem::path random_adapter() {
-    const std::filesystem::path path = folder / "adapter";
-    if (std::filesystem::exists(path)) return path;
-    auto stage = adapter.make_stage(context(), base());
-    PeftConfig peft;
-    peft.r = 4;
-    peft.lora_alpha = 8;
-    peft.target_modules.endings = adapter.info().lora_targets;
-    LoraSet set = LoraSet::create(select_sites(adapter_sites(stage->module()), peft.target_modules),
-                                  peft, torch::kCPU, 3);
-    torch::manual_seed(4);
-    for (const auto& [name, tensor] : set.parameters()) torch::Tensor(tensor).normal_(0, 0.1);
-    std::filesystem::create_directories(path);
-    save_adapter(set, path);
-    return path;
-  }
-
-  const ModelAdapter& adapter;
-  TemporaryFolder folder;
-  RunConfig config;
-
- private:
-  CheckpointRef memorised_;
-};
-
-World& world_of(const ModelAdapter& adapter) {
-  static std::map<std::string, std::unique_ptr<World>> worlds;
-  auto& world = worlds[adapter.info().name];
-  if (!world) world = std::make_unique<World>(adapter);
-  return *world;
-}
 
 class Contract : public testing::TestWithParam<const ModelAdapter*> {
  protected:
@@ -144,7 +41,7 @@ LossTotals evaluate(Stage& stage, const PreparedSet& set) {
     rows.push_back(samples.back().get());
   }
   LossSums sums;
-  const auto batch = stage.collate(rows, {});
+  const auto batch = stage.make_batch(rows, {});
   sums.add(*batch, stage.loss(*batch, {.accuracy = true}));
   return sums.totals();
 }
@@ -343,17 +240,13 @@ TEST_P(Contract, ExportOfAFullCheckpointIsTheIdentity) {
 TEST_P(Contract, EveryCheckpointIsRankedBelowOrAboveTheBase) {
   RunConfig config = world().config;
   world().memorised();
-  config.run = world().folder / "memorised";
+  config.run = world().run_of("lm").run;
   config.train.method = "full";
   const auto report = run_eval(config, adapter(), {});
   ASSERT_EQ(report["checkpoints"].size(), 2u);
   EXPECT_EQ(report["checkpoints"][0]["name"], "base");
   EXPECT_LT(report["checkpoints"][1]["loss"], report["checkpoints"][0]["loss"]);
   EXPECT_EQ(report["best"], report["checkpoints"][1]["name"]);
-}
-
-std::string test_name(const testing::TestParamInfo<const ModelAdapter*>& info) {
-  return info.param->info().folder;
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Contract, testing::ValuesIn(all_models()), test_name);

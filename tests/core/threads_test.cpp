@@ -63,5 +63,37 @@ TEST(ParallelFor, RethrowsAndStops) {
   }
 }
 
+TEST(Worker, DoesOneThingAfterTheOtherOnOneThread) {
+  Worker worker;
+  std::vector<std::future<std::thread::id>> threads;
+  std::vector<int> order;
+  for (int i = 0; i < 20; ++i) {
+    threads.push_back(worker.submit([&order, i] {
+      order.push_back(i);
+      return std::this_thread::get_id();
+    }));
+  }
+  const std::thread::id first = threads.front().get();
+  EXPECT_NE(first, std::this_thread::get_id());
+  for (size_t i = 1; i < threads.size(); ++i) EXPECT_EQ(threads[i].get(), first);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(order[static_cast<size_t>(i)], i);
+}
+
+TEST(Worker, WhatATaskThrowsComesWithItsResult) {
+  Worker worker;
+  auto failed = worker.submit([]() -> int { throw std::runtime_error("third"); });
+  EXPECT_THROW(failed.get(), std::runtime_error);
+  EXPECT_EQ(worker.submit([] { return 4; }).get(), 4);
+}
+
+TEST(Worker, WhatWasSubmittedIsDoneBeforeItGoes) {
+  std::future<int> result;
+  {
+    Worker worker;
+    result = worker.submit([] { return 7; });
+  }
+  EXPECT_EQ(result.get(), 7);
+}
+
 }  // namespace
 }  // namespace ttsft

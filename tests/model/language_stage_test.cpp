@@ -31,7 +31,7 @@ TEST(LanguageStage, ProbesArePrefillThenOnePositionAtATime) {
     torch::NoGradGuard no_grad;
     for (const auto& item : module->named_parameters()) item.value().uniform_(-1, 1, generator);
   }
-  CountingStage stage{module, {}, torch::kCPU};
+  CountingStage stage{module, {}};
   const auto sample = stage.random_sample(3);  // 9 tokens: places 2 to 7 predict
   const Probe train = stage.train_probe(*sample), decode = stage.decode_probe(*sample);
   EXPECT_EQ(stage.fed, (std::vector<int64_t>{3, 1, 1, 1, 1, 1}));

@@ -5,8 +5,12 @@
 namespace ttsft {
 namespace {
 
-Batch batch_of(std::vector<std::string> ids) {
-  Batch batch;
+struct NoTensors : Batch {
+  void each(const std::function<void(torch::Tensor&)>&) override {}
+};
+
+NoTensors batch_of(std::vector<std::string> ids) {
+  NoTensors batch;
   batch.ids = std::move(ids);
   return batch;
 }

@@ -6,6 +6,7 @@
 
 #include "tests/support/random_weights.h"
 #include "tests/support/tensor_test.h"
+#include "ttsft/nn/rng.h"
 
 namespace ttsft {
 namespace {
@@ -21,6 +22,26 @@ torch::Tensor wide(const torch::Tensor& x) {
 torch::Tensor rms_by_hand(const torch::Tensor& x, const torch::Tensor& weight, double eps) {
   const torch::Tensor mean = wide(x).square().mean(-1, true);
   return wide(x) / (mean + eps).sqrt() * wide(weight);
+}
+
+// Thousands of frames share one text vector: added one by one in bfloat16 the sum would stop
+// growing at 256.
+TEST(SharedRows, GradientsAreSummedInFloat32) {
+  torch::Generator generator = make_generator(torch::kCPU, 5);
+  const torch::Tensor rows = random({3, 4}, 1).to(torch::kBFloat16).requires_grad_(true);
+  torch::Tensor index = torch::zeros({5000}, torch::kInt64);
+  index[17] = 2;
+  const torch::Tensor taken = shared_rows(rows, index);
+  expect_equal(taken, rows.detach().index_select(0, index));
+  EXPECT_EQ(taken.scalar_type(), torch::kBFloat16);
+  const torch::Tensor given = (torch::randn({5000, 4}, generator) + 0.3).to(torch::kBFloat16);
+  taken.backward(given);
+  const torch::Tensor want =
+      torch::zeros({3, 4}, torch::kFloat64).index_add_(0, index, given.to(torch::kFloat64));
+  expect_close(rows.grad().to(torch::kFloat64), want, 8.0);  // a step of bfloat16 at 1500
+  const torch::Tensor small = random({3, 4}, 2).requires_grad_(true);
+  shared_rows(small, index).sum().backward();
+  expect_equal(small.grad().select(1, 0), torch::tensor({4999.0f, 0.0f, 1.0f}));
 }
 
 TEST(Embedding, TakesRows) {

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/support/refuse_mixing.h"
+#include "tests/support/meta_watch.h"
 #include "ttsft/nn/checkpointing.h"
 #include "ttsft/nn/layers.h"
 #include "ttsft/nn/loss.h"
@@ -60,6 +60,32 @@ TEST(MetaDevice, MixingWithATensorOfTheCpuThrows) {
   EXPECT_EQ(refusal([&] { x* torch::tensor(2.0); }), "nothing was thrown");
   EXPECT_EQ(refusal([&] { x + y.to(torch::kMeta); }), "nothing was thrown");
   EXPECT_EQ(refusal([&] { y + y; }), "nothing was thrown");
+}
+
+// Against the CPU's, with one number for all dimensions and with one for each.
+TEST(MetaDevice, ConvolutionsHaveTheShapesOfTheCpus) {
+  use_meta_device();
+  const auto shapes = [](torch::Device device) {
+    const auto options = torch::TensorOptions().device(device);
+    std::vector<torch::Tensor> out;
+    torch::Tensor x = torch::ones({2, 4, 9}, options).requires_grad_(true);
+    torch::Tensor w = torch::ones({6, 2, 3}, options).requires_grad_(true);
+    torch::Tensor bias = torch::ones({6}, options).requires_grad_(true);
+    out.push_back(torch::conv1d(x, w, bias, 2, 1, 1, /*groups=*/2));
+    const torch::Tensor image = torch::ones({1, 3, 8, 11}, options);
+    out.push_back(torch::conv2d(image, torch::ones({5, 3, 3, 3}, options), {}, 2, 1));
+    out.push_back(torch::conv2d(image, torch::ones({5, 3, 3, 1}, options), {}, {1, 3}, {2, 0}));
+    out.push_back(torch::conv_transpose1d(x, torch::ones({4, 5, 6}, options), {}, 3, 1, 2));
+    (out[0].sum() + out[3].sum()).backward();
+    for (const torch::Tensor& leaf : {x, w, bias}) out.push_back(leaf.grad());
+    std::vector<std::vector<int64_t>> sizes;
+    for (const torch::Tensor& tensor : out) {
+      EXPECT_EQ(tensor.device(), device);
+      sizes.push_back(tensor.sizes().vec());
+    }
+    return sizes;
+  };
+  EXPECT_EQ(shapes(torch::kMeta), shapes(torch::kCPU));
 }
 
 TEST(MetaDevice, CountsTheBytesThatLiveAndTheirPeak) {

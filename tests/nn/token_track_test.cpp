@@ -31,9 +31,19 @@ TEST(TokenTrack, WithoutLabelsTheInputsStay) {
   TokenTrackBuilder builder;
   const std::vector<int64_t> text = {7, 8};
   builder.add(text, 0, 0, 9, /*with_labels=*/false);
-  const TokenTrack track = builder.build().to(torch::kCPU);
+  const TokenTrack track = builder.build();
   expect_equal(track.ids, ids({7, 8}));
   EXPECT_EQ(track.label.numel(), 0);
+}
+
+TEST(TokenTrack, ShowsAllItsTensors) {
+  TokenTrackBuilder builder;
+  builder.add(std::vector<int64_t>{7, 8}, 0, 0, 9);
+  TokenTrack track = builder.build();
+  track.each([](torch::Tensor& tensor) { tensor = tensor.to(torch::kMeta); });
+  for (const torch::Tensor& tensor : {track.ids, track.offset, track.position, track.label,
+                                      track.label_position, track.label_row})
+    EXPECT_TRUE(tensor.is_meta());
 }
 
 }  // namespace

@@ -82,6 +82,10 @@ struct ToyBatch : Batch {
   torch::Tensor row, time;  // [N], int64: where the predictions are made
   torch::Tensor sub;        // [M], int64: which of the N have targets in the term "sub"
   torch::Tensor noise;      // [B], with ToyFaults::noise
+
+  void each(const std::function<void(torch::Tensor&)>& visit) override {
+    for (torch::Tensor* tensor : {&tokens, &row, &time, &sub, &noise}) visit(*tensor);
+  }
 };
 
 // What a test may break.
@@ -96,11 +100,10 @@ struct ToyFaults {
 
 class ToyStage : public LanguageStage {
  public:
-  ToyStage(ToyModule module, std::filesystem::path checkpoint, torch::Device device,
+  ToyStage(ToyModule module, std::filesystem::path checkpoint,
            std::shared_ptr<const ToyFaults> faults = std::make_shared<ToyFaults>())
       : module_(std::move(module)),
         checkpoint_(std::move(checkpoint)),
-        device_(device),
         faults_(std::move(faults)) {}
 
   torch::nn::Module& module() override { return *module_; }
@@ -166,11 +169,10 @@ class ToyStage : public LanguageStage {
   std::vector<LossTerm> loss(const Batch& generic, const LossRequest& request) override {
     if (faults_->on_loss) faults_->on_loss(generic);
     const auto& batch = dynamic_cast<const ToyBatch&>(generic);
-    const torch::Tensor tokens = batch.tokens.to(device_);
-    const torch::Tensor row = batch.row.to(device_), time = batch.time.to(device_);
+    const torch::Tensor &tokens = batch.tokens, &row = batch.row, &time = batch.time,
+                        &sub = batch.sub;
     const torch::Tensor h = module_->hidden(tokens).index({row, time});  // [N, D]
     const torch::Tensor next = tokens.index({row, time + 1});            // [N]
-    const torch::Tensor sub = batch.sub.to(device_);
     const torch::Tensor logits = module_->sub_head(h.index_select(0, sub))
                                      .reshape({-1, kToyCodebooks, kToyVocabulary});  // [M, C, V]
     const torch::Tensor sub_next = next.index_select(0, sub);
@@ -179,7 +181,7 @@ class ToyStage : public LanguageStage {
     std::vector<LossTerm> terms;
     terms.push_back(term("main", 1.0, module_->head(h), next, row, request));
     if (batch.noise.defined()) {
-      const torch::Tensor noise = batch.noise.to(device_).index_select(0, row);
+      const torch::Tensor noise = batch.noise.index_select(0, row);
       terms.back().value = terms.back().value + faults_->noise * noise;
     }
     terms.push_back(term("sub", 0.5, logits, codes, row.index_select(0, sub), request));
@@ -208,7 +210,7 @@ class ToyStage : public LanguageStage {
   Sequence sequence(const Batch& generic) override {
     const auto& batch = dynamic_cast<const ToyBatch&>(generic);
     const int64_t first = 1 + faults_->shift, frames = batch.tokens.size(1) - first;
-    const torch::Tensor tokens = batch.tokens.to(device_);
+    const torch::Tensor& tokens = batch.tokens;
     return {module_->embed(tokens), torch::arange(frames, tokens.options()),
             tokens[0].narrow(0, first, frames)};
   }
@@ -238,7 +240,6 @@ class ToyStage : public LanguageStage {
 
   ToyModule module_;
   std::filesystem::path checkpoint_;
-  torch::Device device_;
   std::shared_ptr<const ToyFaults> faults_;
 };
 
@@ -308,7 +309,7 @@ class ToyAdapter : public ModelAdapter {
     options.device = context.device;
     options.dtype = context.dtype;
     load_strict(*module, file, options);
-    return std::make_unique<ToyStage>(module, checkpoint.folder, context.device, faults);
+    return std::make_unique<ToyStage>(module, checkpoint.folder, faults);
   }
 
   std::unique_ptr<Preparer> make_preparer(const ModelContext&) const override {

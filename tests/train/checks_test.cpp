@@ -23,7 +23,7 @@ struct ChecksTest : ::testing::Test {
     }
     SamplerOptions options;
     options.batch_utterances = 3;
-    feed = std::make_unique<Feed>(stage, samples, options, 1);
+    feed = std::make_unique<Feed>(stage, samples, options, 1, torch::kCPU);
   }
 
   // Makes the model predict that each token is followed by itself + distance.
@@ -52,7 +52,7 @@ struct ChecksTest : ::testing::Test {
   torch::Generator generator = make_generator(torch::kCPU, 3);
   test::ToyModule module;
   std::shared_ptr<test::ToyFaults> faults = std::make_shared<test::ToyFaults>();
-  test::ToyStage stage{module, {}, torch::kCPU, faults};
+  test::ToyStage stage{module, {}, faults};
   Samples samples;
   std::unique_ptr<Feed> feed;
   std::map<std::string, std::string> actions;
@@ -144,6 +144,7 @@ struct FlowStage : Stage {
   };
   struct FlowBatch : Batch {
     torch::Tensor noise;
+    void each(const std::function<void(torch::Tensor&)>& visit) override { visit(noise); }
   };
   std::shared_ptr<Net> net = std::make_shared<Net>();
   double sign = 1;
@@ -187,7 +188,7 @@ TEST_F(ChecksTest, AnotherKindOfStageProvesDrawsAndGradient) {
   FlowStage flow;
   SamplerOptions options;
   options.batch_utterances = 3;
-  Feed rows(flow, samples, options, 1);
+  Feed rows(flow, samples, options, 1, torch::kCPU);
   const auto check = [&] {
     check_first_step(flow, samples, rows, torch::kFloat32, flow.net->parameters(), actions);
   };

@@ -31,13 +31,13 @@ struct FeedTest : ::testing::Test {
     options.batch_utterances = 2;
     options.shuffle = false;
   }
-  test::ToyStage stage{test::ToyModule(), {}, torch::kCPU};
+  test::ToyStage stage{test::ToyModule(), {}};
   Samples samples;
   SamplerOptions options;
 };
 
 TEST_F(FeedTest, AStepEndsWithItsEpoch) {
-  Feed feed(stage, samples, options, 2);  // batches of 2, 2, 1 clips
+  Feed feed(stage, samples, options, 2, torch::kCPU);  // batches of 2, 2, 1 clips
   EXPECT_EQ(feed.steps_in_epoch(0), 2);
   const StepBatches first = feed.next(), second = feed.next(), third = feed.next();
   EXPECT_EQ(first.ids(), (std::vector<std::string>{"clip0", "clip1", "clip2", "clip3"}));
@@ -51,40 +51,65 @@ TEST_F(FeedTest, AStepEndsWithItsEpoch) {
 
 TEST_F(FeedTest, SeekContinuesInsideAnEpoch) {
   options.shuffle = true;
-  Feed through(stage, samples, options, 1);
+  Feed through(stage, samples, options, 1, torch::kCPU);
   std::vector<StepBatches> steps;
   for (int i = 0; i < 8; ++i) steps.push_back(through.next());
-  Feed resumed(stage, samples, options, 1);
+  Feed resumed(stage, samples, options, 1, torch::kCPU);
   EXPECT_EQ(resumed.next().ids(), steps[0].ids());
   resumed.seek(steps[3].next);
   for (size_t i = 4; i < 8; ++i) EXPECT_EQ(resumed.next().ids(), steps[i].ids()) << i;
 }
 
 TEST_F(FeedTest, RandomChoicesHangOnTheSeedAndThePlace) {
-  const SeededStage seeded{test::ToyModule(), {}, torch::kCPU};
+  const SeededStage seeded{test::ToyModule(), {}};
   const auto seeds = [&](Feed& feed, int count) {
     std::vector<double> found;
     for (int i = 0; i < count; ++i)
       for (const auto& batch : feed.next().batches) found.push_back(batch->supervised.at("seed"));
     return found;
   };
-  Feed feed(seeded, samples, options, 1);
+  Feed feed(seeded, samples, options, 1, torch::kCPU);
   const std::vector<double> through = seeds(feed, 6);  // two epochs
   EXPECT_EQ(std::set<double>(through.begin(), through.end()).size(), 6u);
-  Feed resumed(seeded, samples, options, 1);
+  Feed resumed(seeded, samples, options, 1, torch::kCPU);
   resumed.seek({1, 1}, 5);
   EXPECT_EQ(seeds(resumed, 2), (std::vector<double>{through[4], through[5]}));
   resumed.seek({1, 1}, 5);
   EXPECT_EQ(resumed.next().batches.front()->supervised.at("step"), 5);
   EXPECT_EQ(resumed.next().step, 6);
-  Feed accumulated(seeded, samples, options, 2);
+  Feed accumulated(seeded, samples, options, 2, torch::kCPU);
   EXPECT_EQ(seeds(accumulated, 2), (std::vector<double>(through.begin(), through.begin() + 3)));
   options.seed = 2;
-  Feed other(seeded, samples, options, 1);
+  Feed other(seeded, samples, options, 1, torch::kCPU);
   EXPECT_NE(seeds(other, 1).front(), through.front());
 
-  Feed validation(seeded, samples, options, 1, Feed::Purpose::kValidation);
+  Feed validation(seeded, samples, options, 1, torch::kCPU, Feed::Purpose::kValidation);
   EXPECT_FALSE(validation.next().batches.front()->supervised.contains("seed"));
+}
+
+TEST_F(FeedTest, BatchesComeOnTheDevice) {
+  Feed feed(stage, samples, options, 2, torch::kMeta);
+  for (const auto& batch : feed.next().batches) {
+    int64_t tensors = 0;
+    batch->each([&](torch::Tensor& tensor) {
+      if (!tensor.defined()) return;
+      EXPECT_TRUE(tensor.is_meta());
+      ++tensors;
+    });
+    EXPECT_EQ(tensors, 4);
+  }
+}
+
+TEST_F(FeedTest, WhatCollationThrowsComesWithTheBatch) {
+  struct Broken : test::ToyStage {
+    using test::ToyStage::ToyStage;
+    std::unique_ptr<Batch> collate(std::span<const Sample* const>, const Draw&) const override {
+      throw DataError("no such file", "clip0");
+    }
+  };
+  const Broken broken{test::ToyModule(), {}};
+  Feed feed(broken, samples, options, 1, torch::kCPU);
+  EXPECT_THROW(feed.next(), DataError);
 }
 
 TEST_F(FeedTest, IdListNamesAFew) {

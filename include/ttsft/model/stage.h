@@ -5,6 +5,7 @@
 #include <torch/torch.h>
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -23,9 +24,13 @@ struct Sample {
   int64_t length = 0;  // positions it takes in a batch: the unit of train.batch_tokens
 };
 
-// Padded tensors of several samples, on the CPU until loss() moves them. Adapters derive from it.
+using Samples = std::vector<std::unique_ptr<Sample>>;
+
+// Padded tensors of several samples. Adapters derive from it.
 struct Batch {
   virtual ~Batch() = default;
+  // Shows all its tensors, so that the engine can pin and move them; some may be undefined.
+  virtual void each(const std::function<void(torch::Tensor&)>& visit) = 0;
   std::vector<std::string> ids;  // row by row
   // What the values of a loss term are divided by, summed over the batch: tokens with a target, or
   // weights (LossTerm::share).
@@ -46,6 +51,11 @@ struct LossTerm {
   torch::Tensor share{};
 };
 
+// To memory that a CUDA device reads without the host waiting for it.
+void pin(Batch& batch);
+// Asked of the current stream, which what is asked of the device next runs on too.
+void move_to(Batch& batch, torch::Device device);
+
 struct LossRequest {
   bool accuracy = false;
 };
@@ -59,13 +69,17 @@ class Stage {
   // Whether full fine-tuning trains this parameter.
   virtual bool trainable(const std::string& parameter) const = 0;
 
-  virtual std::unique_ptr<Sample> read(const PreparedRow& row) = 0;  // DataError names the row
+  // DataError names the row. Any thread may call it.
+  virtual std::unique_ptr<Sample> read(const PreparedRow& row) = 0;
   // A sample of random content for proofs that need no data (export's comparison of logits).
   virtual std::unique_ptr<Sample> random_sample(uint64_t seed) = 0;
   // All that a model chooses at random is drawn here, through `draw`: equal draws give equal
-  // batches, and a resumed run chooses the same. Any thread may call it.
+  // batches, and a resumed run chooses the same. On the CPU; any thread may call it.
   virtual std::unique_ptr<Batch> collate(std::span<const Sample* const> samples,
                                          const Draw& draw) const = 0;
+  // collate(), and on the device of the module.
+  std::unique_ptr<Batch> make_batch(std::span<const Sample* const> samples, const Draw& draw);
+  // Of a batch that is on the device of the module.
   virtual std::vector<LossTerm> loss(const Batch& batch, const LossRequest& request) = 0;
 
   // What the model's own tools expect beside PEFT's two files.
@@ -76,5 +90,8 @@ class Stage {
   virtual void save_full(const std::filesystem::path& folder,
                          const std::map<std::string, torch::Tensor>& weights) = 0;
 };
+
+// The rows of a set in their order, read on all cores.
+Samples read_samples(Stage& stage, const PreparedRows& rows);
 
 }  // namespace ttsft

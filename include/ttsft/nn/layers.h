@@ -16,6 +16,11 @@ class EmbeddingImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Embedding);
 
+// Rows [U, D] that stand at several places each: index [N] -> [N, D]. Their gradients are summed in
+// float32 (index_select would add thousands of bfloat16 values one by one, and on a GPU in any
+// order).
+torch::Tensor shared_rows(const torch::Tensor& rows, const torch::Tensor& index);
+
 // RMSNorm (Zhang and Sennrich 2019): x / sqrt(mean(x^2) + eps) * weight, mean in float32.
 class RmsNormImpl : public torch::nn::Module {
  public:

@@ -1,7 +1,7 @@
 // LibTorch's meta device: tensors that have shapes and no numbers.
 //
 // What runs there needs no number on the host: reading one throws. That proves code for a GPU
-// without one (tests/support/refuse_mixing.h adds what CUDA says of mixed devices). And the memory
+// without one (tests/support/meta_watch.h adds what CUDA says of mixed devices). And the memory
 // that a run there would have taken is counted, so that a plan can be made before anything is
 // computed.
 #pragma once

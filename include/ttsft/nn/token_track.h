@@ -4,6 +4,7 @@
 
 #include <torch/torch.h>
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -18,7 +19,7 @@ struct TokenTrack {
   torch::Tensor label_position;  // [L], flat index of the state that predicts it
   torch::Tensor label_row;       // [L]
 
-  TokenTrack to(torch::Device device) const;
+  void each(const std::function<void(torch::Tensor&)>& visit);
 };
 
 class TokenTrackBuilder {

@@ -45,7 +45,7 @@ class LmFixture {
   std::unique_ptr<Batch> batch(const std::vector<size_t>& which) const {
     std::vector<const Sample*> rows;
     for (size_t i : which) rows.push_back(samples[i].get());
-    return stage->collate(rows, {});
+    return stage->make_batch(rows, {});
   }
 
   TemporaryFolder folder;

@@ -19,10 +19,41 @@ Talker talker_of(LmFixture& lm) {
   return dynamic_cast<Qwen3TtsImpl&>(lm.stage->module()).talker;
 }
 
+// Upstream's batch (dataset.py), which pads what ours names places for.
+struct UpstreamBatch {
+  explicit UpstreamBatch(const SpeechBatch& b) {
+    const auto whole = [&](torch::IntArrayRef last, torch::Dtype dtype) {
+      std::vector<int64_t> shape = {b.rows * b.time};
+      shape.insert(shape.end(), last.begin(), last.end());
+      return torch::zeros(shape, dtype);
+    };
+    torch::Tensor text = whole({}, torch::kInt64), codec = whole({}, torch::kInt64);
+    text.index_copy_(0, b.position, b.text_ids.index_select(0, b.text_index));
+    codec.index_copy_(0, b.codec_position, b.codec_ids);
+    codec.index_copy_(0, b.frame_position, b.frame_codes.select(1, 0));
+    input_ids = torch::stack({text, codec}, 1).view({b.rows, b.time, 2});
+    codec_ids = whole({b.frame_codes.size(1)}, torch::kInt64)
+                    .index_copy_(0, b.frame_position, b.frame_codes)
+                    .view({b.rows, b.time, -1});
+    const auto mask = [&](const torch::Tensor& places) {
+      return whole({}, torch::kInt64).index_fill_(0, places, 1).view({b.rows, b.time});
+    };
+    text_embedding_mask = mask(b.position).unsqueeze(2);
+    codec_embedding_mask = mask(torch::cat({b.codec_position, b.frame_position})).unsqueeze(2);
+    codec_mask = mask(b.frame_position);
+    attention_mask = mask(b.position);
+    codec_0_labels = (whole({}, torch::kInt64) - 100)
+                         .index_copy_(0, b.label_position + 1, b.label)
+                         .view({b.rows, b.time});
+  }
+  torch::Tensor input_ids, codec_ids, text_embedding_mask, codec_embedding_mask, codec_mask,
+      attention_mask, codec_0_labels;
+};
+
 TEST(Objective, CollatesUpstreamsBatchTensorByTensor) {
   LmFixture lm;
   const auto batch = lm.batch({0, 1, 2});
-  const auto& b = static_cast<const SpeechBatch&>(*batch);
+  const UpstreamBatch b(static_cast<const SpeechBatch&>(*batch));
   const auto expect = [](const torch::Tensor& actual, const std::string& name) {
     expect_equal(actual.to(torch::kInt64), expected_tensor("batch", name).to(torch::kInt64), name);
   };
@@ -121,7 +152,7 @@ TEST(Objective, ThePredictorInChunksLearnsTheSame) {
   sample.id = "long";
   sample.text = {1, 2, 3};
   sample.codes = torch::randint(0, config.talker.code_predictor.vocab_size,
-                                {1100, config.talker.num_code_groups}, generator, torch::kInt64);
+                                {1100, config.talker.num_code_groups}, generator, torch::kInt16);
   sample.speaker = torch::zeros({config.talker.hidden_size});
   const TextFrontend text(fixture_path("checkpoint"), config, "qwen2");
   const Objective objective(config, text.role(), 0.3);
@@ -171,7 +202,7 @@ TEST(Objective, LanguageTagMovesEverythingByOne) {
   const SpeechSample* row = &tagged;
   const SpeechBatch b = objective.collate(std::span(&row, 1));
   const TalkerConfig& c = fixture_config().talker;
-  const torch::Tensor codec = b.input_ids.select(2, 1).squeeze(0);
+  const torch::Tensor codec = UpstreamBatch(b).input_ids.select(2, 1).squeeze(0);
   EXPECT_EQ(codec[3].item<int64_t>(), c.codec_think_id);
   EXPECT_EQ(codec[4].item<int64_t>(), c.codec_think_bos_id);
   EXPECT_EQ(codec[5].item<int64_t>(), 2050);
