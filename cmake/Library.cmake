@@ -68,16 +68,17 @@ function(ttsft_add_program name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 endfunction()
 
-# ttsft_add_tests(<folder> [TORCH] DEPS ... [LABELS ...]): tests/<folder>/*_test.cpp as one binary and one ctest entry.
+# ttsft_add_tests(<folder> [TORCH] DEPS ... [LABELS ...] [SOURCES ...]): tests/<folder>/*_test.cpp, and SOURCES, as one
+# binary and one ctest entry.
 function(ttsft_add_tests folder)
-  cmake_parse_arguments(ARG "TORCH" "" "DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH" "" "DEPS;LABELS;SOURCES" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/*_test.cpp)
   if(NOT sources)
     return()
   endif()
   string(REPLACE "/" "_" name ${folder})
   file(GLOB helpers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/*_support.cpp)
-  add_executable(${name}_test ${sources} ${helpers})
+  add_executable(${name}_test ${sources} ${helpers} ${ARG_SOURCES})
   target_include_directories(${name}_test PRIVATE ${CMAKE_SOURCE_DIR}/tests ${CMAKE_SOURCE_DIR})
   target_link_libraries(${name}_test PRIVATE ttsft_options ttsft_test_main ${ARG_DEPS})
   if(ARG_TORCH)

@@ -3,6 +3,10 @@
 #include "ttsft/core/error.h"
 #include "ttsft/core/strings.h"
 
+#ifndef TTSFT_MODELS_DEF  // a test may name models of its own
+#define TTSFT_MODELS_DEF "models/models.def"
+#endif
+
 namespace ttsft {
 
 // The factories, one per line of models.def. An explicit list: a linker drops static initialisers
@@ -11,7 +15,7 @@ namespace ttsft {
   namespace folder {                            \
   std::unique_ptr<ModelAdapter> make_adapter(); \
   }
-#include "models/models.def"
+#include TTSFT_MODELS_DEF
 #undef TTSFT_MODEL
 
 namespace {
@@ -20,7 +24,7 @@ const std::vector<std::unique_ptr<ModelAdapter>>& adapters() {
   static const std::vector<std::unique_ptr<ModelAdapter>> list = [] {
     std::vector<std::unique_ptr<ModelAdapter>> made;
 #define TTSFT_MODEL(folder) made.push_back(folder::make_adapter());
-#include "models/models.def"
+#include TTSFT_MODELS_DEF
 #undef TTSFT_MODEL
     return made;
   }();

@@ -50,6 +50,14 @@ void require_stage(const RunConfig& config, const ModelInfo& info) {
                    "it has: " + join(info.stages, ", "));
 }
 
+TargetChoice lora_targets(const RunConfig& config, const ModelInfo& info) {
+  TargetChoice targets = config.lora.targets;
+  const auto own = info.stage_lora_targets.find(config.train.stage);
+  if (own != info.stage_lora_targets.end() && !config.given.contains("lora.targets"))
+    targets.endings = own->second;
+  return targets;
+}
+
 void require_accepted_license(const RunConfig& config, const ModelInfo& info) {
   const License& license = info.license;
   if (license.accept.empty() || config.accept_license == license.accept) return;

@@ -127,6 +127,7 @@ ordered_json run_train(const RunConfig& given, const ModelAdapter& adapter,
   // another run.
   RunConfig config = given;
   config.precision = precision_name(make_context(given).dtype);
+  config.lora.targets = lora_targets(given, info);
   const ModelContext context = make_context(config);
   const CheckpointRef base = base_checkpoint(config, adapter);
   const FolderLock in_use(config.data.prepared, FolderLock::Mode::kShared);
@@ -147,7 +148,7 @@ ordered_json run_train(const RunConfig& given, const ModelAdapter& adapter,
   const Samples validation = read_samples(*stage, set.validation);
   const auto replay = open_replay(config.train.replay);
   const auto validation_replay = open_replay(config.eval.replay);
-  Feed feed(*stage, train, sampler_options(config), config.train.accumulate,
+  Feed feed(*stage, train, sampler_options(config), config.train.accumulate, context.device,
             Feed::Purpose::kTraining, replay.get());
   Plan plan = make_plan(config, trainee, train, validation, feed);
   // On paper a GPU is meant: `auto` then is what it is there.

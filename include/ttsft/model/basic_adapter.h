@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <type_traits>
 #include <utility>
 
 #include "ttsft/model/adapter.h"
@@ -10,8 +11,8 @@
 namespace ttsft {
 
 // Options is a Section; ThePreparer is made of (context), TheStage of (context, checkpoint) and
-// TheSynthesizer of (context, checkpoint of the stage lm, lora_scale). A model with more stages
-// overrides make_stage and make_synthesizer.
+// TheSynthesizer of (context, checkpoints, lora_scale), or of the checkpoint of the stage lm alone.
+// A model with more stages overrides make_stage.
 template <class Options, class ThePreparer, class TheStage, class TheSynthesizer>
 class BasicAdapter : public ModelAdapter {
  public:
@@ -33,7 +34,12 @@ class BasicAdapter : public ModelAdapter {
   std::unique_ptr<Synthesizer> make_synthesizer(const ModelContext& context,
                                                 const CheckpointSet& checkpoints,
                                                 double lora_scale) const override {
-    return std::make_unique<TheSynthesizer>(context, checkpoints.of("lm"), lora_scale);
+    if constexpr (std::is_constructible_v<TheSynthesizer, const ModelContext&, const CheckpointSet&,
+                                          double>) {
+      return std::make_unique<TheSynthesizer>(context, checkpoints, lora_scale);
+    } else {
+      return std::make_unique<TheSynthesizer>(context, checkpoints.of("lm"), lora_scale);
+    }
   }
 
  protected:

@@ -45,7 +45,9 @@ struct ModelInfo {
   // that another tool wrote says its stage by them.
   std::map<std::string, std::vector<std::string>> stage_modules;
   std::vector<std::string> lora_targets;  // default adapter sites
-  std::vector<std::string> releases;      // checkpoints it takes
+  // Of the stages whose modules are called otherwise.
+  std::map<std::string, std::vector<std::string>> stage_lora_targets;
+  std::vector<std::string> releases;  // checkpoints it takes
   // What adapter_config.json calls the task: PEFT wraps a module of Hugging Face's causal language
   // models by it. "": written as null, for modules of a model's own.
   std::string peft_task_type = "CAUSAL_LM";

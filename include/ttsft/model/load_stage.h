@@ -19,6 +19,9 @@ void require_releases(const ModelAdapter& adapter, const CheckpointSet& checkpoi
 // UsageError when the model has no stage of the name in train.stage.
 void require_stage(const RunConfig& config, const ModelInfo& info);
 
+// lora.targets where the run file gives them, else the model's for train.stage.
+TargetChoice lora_targets(const RunConfig& config, const ModelInfo& info);
+
 // UsageError, with the line to write, when the weights' licence has to be accepted and the run file
 // does not.
 void require_accepted_license(const RunConfig& config, const ModelInfo& info);
