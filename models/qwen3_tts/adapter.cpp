@@ -75,6 +75,7 @@ class Qwen3TtsAdapter : public Adapter {
 
   Abilities abilities(const std::filesystem::path& folder) const override {
     Abilities can = ModelAdapter::abilities(folder);
+    can.stream = true;
     can.clone = read_config(folder).has_speaker_encoder();
     if (!can.clone) can.why_not = "it has no speaker encoder, which Base checkpoints have";
     return can;

@@ -35,12 +35,7 @@ class Streamer {
     const uint64_t seed = segment_seed(options_.seed, segment.index);
     const RowPrompt prompt = synthesizer_.prompt(segment.words, seed, codes_);
     const SpokenSegment known{segment.words, torch::empty({0}, torch::kInt64), seed};
-    AcousticRow row = synthesizer_.acoustic_rows(std::span(&known, 1)).front();
-    if (!noise_.empty()) row.noise = &noise_;
-    const auto stream = synthesizer_.acoustic().stream(row);
-    if (!stream)
-      throw UsageError("this model's acoustic part needs all codes at once", "--stream",
-                       "leave it out");
+    if (!stream_) open(synthesizer_.acoustic_rows(std::span(&known, 1)).front());
     decoder_.admit(std::span(&prompt, 1));
     int64_t pushed = 0, piece = 1, steps = 0;
     bool ended = false;
@@ -52,13 +47,15 @@ class Streamer {
       steps = 0;
       piece = std::min(2 * piece, kMostFrames);
       ended = decoder_.ended().item<bool>();
-      const torch::Tensor codes = decoder_.so_far(0, pushed);
-      if (codes.size(0) == 0) continue;
-      pushed += codes.size(0);
-      hand_over(fast([&] { return stream->push(codes); }), spoken);
+      const torch::Tensor heard = synthesizer_.heard(decoder_.so_far(0, 0));
+      const int64_t fresh = heard.size(0) - pushed;
+      if (fresh == 0) continue;
+      hand_over(fast([&] { return stream_->push(heard.narrow(0, pushed, fresh)); }), spoken);
+      pushed += fresh;
     }
-    const DecodedRow whole = decoder_.take({0}).front();
-    hand_over(fast([&] { return stream->flush(); }), spoken);
+    DecodedRow whole = decoder_.take({0}).front();
+    whole.codes = synthesizer_.heard(whole.codes);
+    if (!synthesizer_.speaking().whole_text) flush(spoken);
     check_segment(whole, label_, decoder_.max_frames(), options_.decode.max_frames);
     spoken.reached_limit = spoken.reached_limit || whole.reached_limit;
     spoken.frames += whole.codes.size(0);
@@ -66,14 +63,30 @@ class Streamer {
   }
 
   void pause(SpokenText& spoken) {
+    if (synthesizer_.speaking().whole_text) return;
     const auto samples = static_cast<int64_t>(synthesizer_.speaking().pause_seconds *
                                               synthesizer_.acoustic().sample_rate());
     hand_over(torch::zeros({samples}), spoken);
   }
 
+  // What the acoustic part holds back of the codes so far.
+  void flush(SpokenText& spoken) {
+    if (!stream_) return;
+    hand_over(fast([&] { return stream_->flush(); }), spoken);
+    stream_.reset();
+  }
+
   torch::Tensor codes() const { return torch::cat(codes_); }
 
  private:
+  void open(AcousticRow row) {
+    if (!noise_.empty()) row.noise = &noise_;
+    stream_ = synthesizer_.acoustic().stream(row);
+    if (!stream_)
+      throw UsageError("this model's acoustic part needs all codes at once", "--stream",
+                       "leave it out");
+  }
+
   template <typename Decode>
   torch::Tensor fast(const Decode& decode) const {
     const PrecisionScope speed(
@@ -97,6 +110,7 @@ class Streamer {
   const std::function<void(const Audio&)>& deliver_;
   DecodingPlan plan_;
   FrameDecoder decoder_;
+  std::unique_ptr<AcousticStream> stream_;  // of a segment, or of the whole text
   std::vector<torch::Tensor> codes_;  // of the segments before
   Progress progress_{"synth", 0, "frames"};
 };
@@ -118,6 +132,7 @@ SpokenText speak_stream(Synthesizer& synthesizer, const TextToSpeak& text,
     if (i > 0 && spoken.frames > 0) streamer.pause(spoken);
     streamer.speak({0, i, pieces[i]}, spoken);
   }
+  streamer.flush(spoken);
   if (spoken.frames > 0) spoken.codes = streamer.codes();
   return spoken;
 }

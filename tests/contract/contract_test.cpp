@@ -80,8 +80,8 @@ TEST_P(Contract, GreedyCodesOfTheMemorisedClipsAreTheirs) {
   const CheckpointRef checkpoint = world().memorised();
   RunConfig config = world().config;
   config.checkpoint = checkpoint.folder;
-  auto stage = adapter().make_stage(ModelContext{config}, checkpoint);
-  auto synth = adapter().make_synthesizer(ModelContext{config}, {checkpoint, {}}, 1.0);
+  auto stage = adapter().make_stage(make_context(config), checkpoint);
+  auto synth = adapter().make_synthesizer(make_context(config), {checkpoint, {}}, 1.0);
   for (const PreparedRow& row :
        PreparedSet::open(config.data.prepared, adapter().info().name).all()) {
     const torch::Tensor target = language(*stage).target_codes(*stage->read(row));
@@ -105,7 +105,7 @@ TEST_P(Contract, GreedyCodesOfTheMemorisedClipsAreTheirs) {
 TEST_P(Contract, LossIsLowestAtTheRightFrame) {
   const CheckpointRef checkpoint = world().memorised();
   RunConfig config = world().config;
-  auto stage = adapter().make_stage(ModelContext{config}, checkpoint);
+  auto stage = adapter().make_stage(make_context(config), checkpoint);
   for (const PreparedRow& row :
        PreparedSet::open(config.data.prepared, adapter().info().name).all()) {
     const auto sample = stage->read(row);
@@ -142,7 +142,7 @@ void expect_offsets_are_found(
 // or behind the one that predicts, and the same in the codes that complete a frame.
 TEST_P(Contract, TargetsOrStatesOfAnotherFrameAreRefused) {
   RunConfig config = world().config;
-  auto stage = adapter().make_stage(ModelContext{config}, world().memorised());
+  auto stage = adapter().make_stage(make_context(config), world().memorised());
   stage->module().eval();
   std::vector<Probe> right, depth;
   for (const PreparedRow& row :
@@ -181,7 +181,7 @@ TEST_P(Contract, ScaleZeroIsTheBaseAndOneIsNot) {
   stage->module().eval();
   const auto sample = stage->random_sample(5);
   const torch::Tensor base = language(*stage).train_probe(*sample).logits;
-  LoraSet lora = LoraSet::load(stage->module(), world().random_adapter(), torch::kCPU);
+  LoraSet lora = LoraSet::load(stage->module(), world().random_adapter(), test::test_device());
   lora.set_scale(0.0);
   EXPECT_TRUE(torch::equal(language(*stage).train_probe(*sample).logits, base));
   lora.set_scale(1.0);
@@ -200,7 +200,7 @@ TEST_P(Contract, ExportedCheckpointIsBasePlusAdapter) {
   run_export(world().config, adapter(), options);  // verifies the logits itself
   auto merged = adapter().make_stage(world().context(), {"exported", out, CheckpointKind::kFull});
   auto stage = adapter().make_stage(world().context(), world().base());
-  LoraSet lora = LoraSet::load(stage->module(), world().random_adapter(), torch::kCPU);
+  LoraSet lora = LoraSet::load(stage->module(), world().random_adapter(), test::test_device());
   lora.set_scale(0.5);
   stage->module().eval();
   merged->module().eval();

@@ -35,7 +35,7 @@ class StageContract : public testing::TestWithParam<FurtherStage> {
 
   std::unique_ptr<Stage> stage(const CheckpointRef& checkpoint) {
     config_ = world().run_of(name());
-    auto made = adapter().make_stage(ModelContext{config_}, checkpoint);
+    auto made = adapter().make_stage(make_context(config_), checkpoint);
     made->module().eval();
     return made;
   }
@@ -87,7 +87,7 @@ TEST_P(StageContract, ScaleZeroIsTheBaseAndOneIsNot) {
   const Samples set = samples(*made);
   const auto now = [&] { return losses(*made, pointers(set)).totals().loss(); };
   const double base = now();
-  LoraSet lora = LoraSet::load(made->module(), world().random_adapter(name()), torch::kCPU);
+  LoraSet lora = LoraSet::load(made->module(), world().random_adapter(name()), test::test_device());
   lora.set_scale(0.0);
   EXPECT_EQ(now(), base);
   lora.set_scale(1.0);
@@ -112,7 +112,7 @@ TEST_P(StageContract, SpeaksBesideTheOtherStages) {
   const RunConfig config = world().config;
   const std::vector<test::SeededText> text = {{kClips[0].text, 1}};
   const auto speak = [&](const CheckpointSet& set) {
-    const auto synth = adapter().make_synthesizer(ModelContext{config}, set, 1.0);
+    const auto synth = adapter().make_synthesizer(make_context(config), set, 1.0);
     const auto rows = test::decode_all(*synth, text, {.greedy = true, .max_frames = 20});
     return std::pair{rows[0].codes, test::sound_of(*synth, text, rows)[0]};
   };
@@ -135,7 +135,7 @@ TEST_P(StageContract, ExportHoldsAdaptersOfAllStages) {
   const Samples set = samples(*merged);
   const double exported = losses(*merged, pointers(set)).totals().loss();
   const auto made = stage(world().base());
-  LoraSet lora = LoraSet::load(made->module(), world().random_adapter(name()), torch::kCPU);
+  LoraSet lora = LoraSet::load(made->module(), world().random_adapter(name()), test::test_device());
   lora.set_scale(0.5);
   EXPECT_NEAR(exported, losses(*made, pointers(set)).totals().loss(), 1e-3 * exported);
 }

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "tests/support/temporary_folder.h"
+#include "tests/support/test_device.h"
 #include "ttsft/audio/audio.h"
 #include "ttsft/data/prepared_set.h"
 #include "ttsft/model/fixture.h"
@@ -50,7 +51,7 @@ class World {
       folder.write("clips/" + std::string(clip.file) + ".txt", clip.text);
     }
     config.run = folder / "run";
-    config.device = "cpu";
+    config.device = test::test_device_name();
     config.precision = "fp32";
     config.data.source = encodes ? folder / "clips" : write_codes();
     config.data.prepared = folder / "prepared";
@@ -70,7 +71,7 @@ class World {
     run_prep(config, adapter, {});
   }
 
-  ModelContext context() const { return ModelContext{config}; }
+  ModelContext context() const { return make_context(config); }
   CheckpointRef base() const { return {"base", config.checkpoint, CheckpointKind::kBase}; }
 
   // The run file for another stage.
@@ -98,7 +99,7 @@ class World {
     const std::filesystem::path path = folder / ("adapter-" + name);
     if (std::filesystem::exists(path)) return path;
     const RunConfig of_stage = run_of(name);
-    auto stage = adapter.make_stage(ModelContext{of_stage}, base());
+    auto stage = adapter.make_stage(make_context(of_stage), base());
     PeftConfig peft;
     peft.r = 4;
     peft.lora_alpha = 8;
@@ -106,7 +107,7 @@ class World {
     if (peft.target_modules.endings.empty())
       peft.target_modules.endings = adapter.info().lora_targets;
     LoraSet set = LoraSet::create(select_sites(adapter_sites(stage->module()), peft.target_modules),
-                                  peft, torch::kCPU, 3);
+                                  peft, test::test_device(), 3);
     torch::manual_seed(4);
     for (const auto& [parameter, tensor] : set.parameters()) torch::Tensor(tensor).normal_(0, 0.1);
     std::filesystem::create_directories(path);

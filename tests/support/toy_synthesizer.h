@@ -186,6 +186,11 @@ class ToySynthesizer : public Synthesizer {
     return prompt;
   }
   AcousticDecoder& acoustic() override { return acoustic_; }
+  // '_' is said and not heard.
+  torch::Tensor heard(const torch::Tensor& codes) const override {
+    if (codes.numel() == 0) return codes;
+    return codes.index({codes.select(1, 0) != static_cast<int64_t>('_')});
+  }
 
  private:
   std::shared_ptr<ToyRecord> record_;

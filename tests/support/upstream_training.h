@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/test_device.h"
 #include "ttsft/config/run_config.h"
 #include "ttsft/io/tensor_file.h"
 #include "ttsft/model/registry.h"
@@ -20,7 +21,7 @@ namespace ttsft::test {
 
 // The settings that every fixture's trajectories were made with: all clips in one batch, in order.
 inline void use_upstreams_settings(RunConfig& config, const std::string& method, int64_t clips) {
-  config.device = "cpu";
+  config.device = test_device_name();
   config.precision = "fp32";
   config.data.validation.share = 0;
   config.train.method = method;

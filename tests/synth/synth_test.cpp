@@ -240,6 +240,22 @@ TEST_F(Synth, AStreamIsTheWholeWave) {
   EXPECT_EQ(fs::file_size(folder / "a.wav"), whole.size() * sizeof(float));
 }
 
+TEST_F(Synth, AStreamLeavesOutWhatIsNotHeardAndMayRunThroughAllSegments) {
+  const std::string text = "__ab_cdefghijklmnop____q. r_s";
+  for (const bool whole_text : {false, true}) {
+    adapter.record->whole_text = whole_text;
+    options.stream = false;
+    say(text);
+    const auto whole = wave();
+    const auto spoken = codes();
+    options.stream = true;
+    say(text);
+    EXPECT_EQ(wave(), whole);
+    EXPECT_EQ(codes(), spoken);
+    EXPECT_EQ(whole.size(), 19u * test::kToySamples + (whole_text ? 0u : test::kToyRate / 5u));
+  }
+}
+
 TEST_F(Synth, AStreamThatBreaksLeavesNothing) {
   options.stream = true;
   EXPECT_THAT(message_of<RunError>([&] { say("abcd~"); }), HasSubstr("not numbers"));

@@ -54,7 +54,8 @@ class Synthesizer {
   // the model has no places for.
   virtual RowPrompt prompt(const std::string& segment, uint64_t seed,
                            std::span<const torch::Tensor> earlier) = 0;
-  // What of the generated codes the acoustic part gets.
+  // What of the generated codes the acoustic part gets. What it keeps of the first ones does not
+  // depend on the later ones: a stream asks while they come.
   virtual torch::Tensor heard(const torch::Tensor& codes) const { return codes; }
 
   virtual AcousticDecoder& acoustic() = 0;

@@ -9,6 +9,8 @@
 #include "models/chatterbox/stage.h"
 #include "tests/support/model_fixture.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/test_device.h"
+#include "ttsft/model/load_stage.h"
 #include "ttsft/model/registry.h"
 
 namespace ttsft::chatterbox::test {
@@ -44,7 +46,7 @@ class PreparedRun {
   PreparedRun() : config(default_run("chatterbox")) {
     config.checkpoint = fixture().path("checkpoint");
     config.run = folder / "run";
-    config.device = "cpu";
+    config.device = ttsft::test::test_device_name();
     config.precision = "fp32";
     config.data.prepared = folder / "prepared";
     config.data.speaker = "s";
@@ -62,7 +64,7 @@ class PreparedRun {
   Options& options() { return static_cast<Options&>(*config.model_options); }
   CheckpointRef base() const { return {"base", config.checkpoint, CheckpointKind::kBase}; }
   std::unique_ptr<LmStage> stage() const {
-    auto made = std::make_unique<LmStage>(ModelContext{config}, base());
+    auto made = std::make_unique<LmStage>(make_context(config), base());
     made->module().eval();
     return made;
   }

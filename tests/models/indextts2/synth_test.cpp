@@ -3,9 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/support/spoken.h"
 #include "tests/models/indextts2/gpt_fixture.h"
+#include "tests/support/spoken.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/test_device.h"
 #include "ttsft/core/error.h"
 #include "ttsft/model/registry.h"
 
@@ -31,7 +32,8 @@ class SynthTest : public testing::Test {
   }
   Options& options() { return static_cast<Options&>(*config_.model_options); }
   SpeechSynthesizer make() {
-    return SpeechSynthesizer(ModelContext{config_}, {"base", config_.checkpoint}, 1.0);
+    return SpeechSynthesizer(ModelContext{config_, ttsft::test::test_device()},
+                             {"base", config_.checkpoint}, 1.0);
   }
   static torch::Tensor wave_of(const std::string& name) {
     return torch::tensor(
@@ -39,8 +41,7 @@ class SynthTest : public testing::Test {
   }
   static torch::Tensor speak(SpeechSynthesizer& synthesizer, const std::string& text,
                              int64_t limit = 24) {
-    return decode_all(synthesizer, {{text, 1}}, {.greedy = true, .max_frames = limit})[0]
-        .codes;
+    return decode_all(synthesizer, {{text, 1}}, {.greedy = true, .max_frames = limit})[0].codes;
   }
   static const nlohmann::json& greedy_case() { return expected_json("synth")["cases"]["greedy"]; }
 
@@ -78,8 +79,7 @@ TEST_F(SynthTest, ATextSoundsAsUpstreams) {
   expect_equal(codes, torch::tensor(want).narrow(0, 0, greedy_case()["code_len"].get<int64_t>()));
   const Noise noise = {{"noise", synth("greedy.noise")}};
   EXPECT_EQ(synthesizer.acoustic().sample_rate(), 22050);
-  expect_close(sound_of(synthesizer, {{synthesizer.segments(text)[0], 1}}, {{codes}},
-                                     &noise)[0],
+  expect_close(sound_of(synthesizer, {{synthesizer.segments(text)[0], 1}}, {{codes}}, &noise)[0],
                wave_of("greedy"), 1e-2);
 }
 

@@ -11,6 +11,7 @@
 #include "models/qwen3_tts/stage.h"
 #include "tests/models/qwen3_tts/fixture.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/test_device.h"
 #include "ttsft/model/registry.h"
 
 namespace ttsft::qwen3_tts::test {
@@ -29,7 +30,7 @@ class LmFixture {
     std::filesystem::create_directories(config.data.prepared);
     save_speakers(config.data.prepared / "speakers.safetensors",
                   {{"speaker_test", expected_tensor("prep", "speaker_embedding.ref")}});
-    stage = std::make_unique<LmStage>(ModelContext{config, torch::kCPU, dtype},
+    stage = std::make_unique<LmStage>(ModelContext{config, ttsft::test::test_device(), dtype},
                                       CheckpointRef{"base", checkpoint});
     std::ifstream in(fixture_path("expected/prep_out.jsonl"));
     for (std::string line; std::getline(in, line);) {

@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/support/spoken.h"
 #include "tests/models/qwen3_tts/lm_fixture.h"
+#include "tests/support/spoken.h"
 #include "ttsft/core/error.h"
 #include "ttsft/io/atomic_file.h"
 
@@ -85,8 +85,8 @@ class SynthCase : public testing::TestWithParam<std::string> {};
 TEST_P(SynthCase, IsUpstreams) {
   const auto one = synth_case(GetParam());
   const RunConfig config = config_of(one);
-  SpeechSynthesizer synth(ModelContext{config}, checkpoint_of(one, config),
-                          one.value("lora_scale", 1.0));
+  SpeechSynthesizer synth(ModelContext{config, ttsft::test::test_device()},
+                          checkpoint_of(one, config), one.value("lora_scale", 1.0));
   const std::string text = one["text"], id = GetParam();
 
   synth.load();
@@ -102,9 +102,9 @@ TEST_P(SynthCase, IsUpstreams) {
 
   const bool to_the_end = one["stopped_by"] == "eos";
   const int64_t frames = one["frames"];
-  FrameDecoder decoder(
-      synth.language_model(),
-      synth.plan({.greedy = true, .max_frames = frames + (to_the_end ? 8 : 0)}), torch::kFloat32);
+  FrameDecoder decoder(synth.language_model(),
+                       synth.plan({.greedy = true, .max_frames = frames + (to_the_end ? 8 : 0)}),
+                       torch::kFloat32);
   decoder.admit(std::span(&prompt, 1));
   const torch::Tensor hidden = expected_tensor("synth", id + ".talker_hidden");
   for (int64_t f = 0; f < frames; ++f) {
@@ -150,7 +150,8 @@ TEST(SpeechSynthesizer, BatchEqualsSingle) {
       {one["text"], 10}, {"He might be amiable.", 11}, {"No.", 12}};
   for (const bool greedy : {true, false}) {
     const DecodeOptions options{.greedy = greedy, .max_frames = 16};
-    SpeechSynthesizer synth(ModelContext{config}, checkpoint_of(one, config), 1.0);
+    SpeechSynthesizer synth(ModelContext{config, ttsft::test::test_device()},
+                            checkpoint_of(one, config), 1.0);
     std::vector<torch::Tensor> alone;
     for (const SeededText& text : texts)
       alone.push_back(decode_all(synth, {text}, options)[0].codes);
@@ -186,7 +187,8 @@ TEST(SpeechSynthesizer, BatchEqualsSingle) {
 TEST(SpeechSynthesizer, SeedsDecideAndDiffer) {
   const auto one = synth_case("xvec");
   const RunConfig config = config_of(one);
-  SpeechSynthesizer synth(ModelContext{config}, checkpoint_of(one, config), 1.0);
+  SpeechSynthesizer synth(ModelContext{config, ttsft::test::test_device()},
+                          checkpoint_of(one, config), 1.0);
   const auto speak = [&](uint64_t seed) {
     return decode_all(synth, {{one["text"], seed}}, {.greedy = false, .max_frames = 6})[0].codes;
   };
@@ -199,7 +201,7 @@ TEST(SpeechSynthesizer, ScaleZeroIsTheBaseBitForBitAndOneIsNot) {
   const auto one = synth_case("custom_lora_scale0.3");
   const RunConfig config = config_of(one);
   const auto logits = [&](const CheckpointRef& checkpoint, double scale) {
-    SpeechSynthesizer synth(ModelContext{config}, checkpoint, scale);
+    SpeechSynthesizer synth(ModelContext{config, ttsft::test::test_device()}, checkpoint, scale);
     synth.load();
     FrameDecoder decoder(synth.language_model(), synth.plan({.greedy = true}), torch::kFloat32);
     const RowPrompt prompt = synth.prompt(one["text"], 1, {});
@@ -226,7 +228,8 @@ TEST(SpeechSynthesizer, SamplesAsTheReleaseSaysUnlessTheRunFileDoes) {
   RunConfig config = config_of(one);
   config.checkpoint = folder / "greedy";
   const auto speak = [&] {
-    SpeechSynthesizer synth(ModelContext{config}, {"base", config.checkpoint}, 1.0);
+    SpeechSynthesizer synth(ModelContext{config, ttsft::test::test_device()},
+                            {"base", config.checkpoint}, 1.0);
     return decode_all(synth, {{one["text"], 3}}, {.greedy = false, .max_frames = 4})[0].codes;
   };
   expect_equal(speak(), codes_of(one).narrow(0, 0, 4));
@@ -237,7 +240,7 @@ TEST(SpeechSynthesizer, SamplesAsTheReleaseSaysUnlessTheRunFileDoes) {
 TEST(SpeechSynthesizer, SaysWhatIsMissing) {
   const auto error_of = [](const RunConfig& config, const std::filesystem::path& checkpoint) {
     return message_of<Error>([&] {
-      SpeechSynthesizer synth(ModelContext{config},
+      SpeechSynthesizer synth(ModelContext{config, ttsft::test::test_device()},
                               CheckpointRef{"base", checkpoint, CheckpointKind::kBase}, 1.0);
       synth.load();
     });
@@ -265,11 +268,13 @@ TEST(SpeechSynthesizer, VoiceDesignHasNoSpeaker) {
   RunConfig config = config_of(synth_case("custom_instruct"));
   auto& options = static_cast<Options&>(*config.model_options);
   options.mode = "custom_voice";
-  SpeechSynthesizer custom(ModelContext{config}, {"base", config.checkpoint}, 1.0);
+  SpeechSynthesizer custom(ModelContext{config, ttsft::test::test_device()},
+                           {"base", config.checkpoint}, 1.0);
   custom.load();
   const int64_t with_speaker = custom.prompt("He might be amiable.", 1, {}).inputs.size(0);
   options.mode = "voice_design";
-  SpeechSynthesizer designed(ModelContext{config}, {"base", config.checkpoint}, 1.0);
+  SpeechSynthesizer designed(ModelContext{config, ttsft::test::test_device()},
+                             {"base", config.checkpoint}, 1.0);
   designed.load();
   EXPECT_EQ(designed.prompt("He might be amiable.", 1, {}).inputs.size(0), with_speaker - 1);
 }
