@@ -151,7 +151,7 @@ torch::Tensor CampplusHeadImpl::forward(const torch::Tensor& x, const StageProbe
 
 CampplusDenseLayerImpl::CampplusDenseLayerImpl(const CampplusOptions& options, int64_t in,
                                                int64_t dilation)
-    : dilation_(dilation) {
+    : dilation_(dilation), segment_mean_(options.segment_mean) {
   norm1_ = add_nonlinear(*this, "nonlinear1", in, !options.folded);
   linear1 = register_module("linear1", conv(in, options.bottleneck, options.folded));
   if (!options.folded) norm2_ = add_nonlinear(*this, "nonlinear2", options.bottleneck, true);
@@ -174,8 +174,11 @@ torch::Tensor CampplusDenseLayerImpl::forward(const torch::Tensor& x) {
       torch::conv1d(scaled_relu(x, scale_, shift_), narrow_.weight, narrow_.bias).relu_();
   const torch::Tensor y = local_(h, dilation_ * (kLocalKernel - 1) / 2);  // [B, growth, T]
   // Upstream spreads the means over the frames first; within a segment the mask is the same.
+  const int64_t behind =
+      segment_mean_ == SegmentMean::kOfAll ? (kSegment - h.size(-1) % kSegment) % kSegment : 0;
   const torch::Tensor segments =
-      torch::avg_pool1d(h, kSegment, kSegment, /*padding=*/0, /*ceil_mode=*/true);
+      torch::avg_pool1d(behind > 0 ? torch::constant_pad_nd(h, {0, behind}) : h, kSegment, kSegment,
+                        /*padding=*/0, /*ceil_mode=*/true);
   const torch::Tensor context = segments + h.mean(-1, /*keepdim=*/true);
   const torch::Tensor mask = mask2_(mask1_(context).relu_()).sigmoid_();  // [B, growth, T / 100]
   return y * mask.repeat_interleave(kSegment, -1).narrow(-1, 0, y.size(-1));
@@ -354,8 +357,10 @@ CampplusOptions read_campplus_options(const TensorFile& file, const std::string&
 }
 
 Campplus load_campplus(const std::shared_ptr<const TensorFile>& file, const std::string& prefix,
-                       torch::Device device) {
-  Campplus network(read_campplus_options(*file, prefix));
+                       torch::Device device, SegmentMean segment_mean) {
+  CampplusOptions options = read_campplus_options(*file, prefix);
+  options.segment_mean = segment_mean;
+  Campplus network(options);
   load_strict(*network, file, {.device = device, .prefix = prefix});
   network->eval();
   network->fold();

@@ -19,6 +19,12 @@
 
 namespace ttsft {
 
+// The means of segments, whose last one has fewer frames than the others.
+enum class SegmentMean {
+  kOfItsFrames,  // over the frames that are there: PyTorch, and what the network was trained with
+  kOfAll,        // over 100 frames always: onnxruntime 1.18, which CosyVoice 3 pins
+};
+
 struct CampplusOptions {
   int64_t bins = 80;           // of the filterbank
   int64_t head_channels = 32;  // of the 2-D convolutions
@@ -33,6 +39,7 @@ struct CampplusOptions {
   // the last transit, where nothing but the ReLU remains of out_nonlinear; and no
   // num_batches_tracked.
   bool folded = false;
+  SegmentMean segment_mean = SegmentMean::kOfItsFrames;
 };
 
 // The dimensions of the network that a file holds under a prefix. DataError when it holds none, or
@@ -109,6 +116,7 @@ class CampplusDenseLayerImpl : public torch::nn::Module {
 
  private:
   int64_t dilation_;
+  SegmentMean segment_mean_;
   FrozenBatchNorm norm1_{nullptr}, norm2_{nullptr};
   Conv1d linear1{nullptr}, local_{nullptr}, mask1_{nullptr}, mask2_{nullptr};
   torch::Tensor scale_, shift_;  // [C, 1]
@@ -173,6 +181,7 @@ FbankOptions campplus_fbank_options(int64_t bins = 80);
 // Strictly from the tensors <prefix>head.* and <prefix>xvector.*, in float32; all dimensions come
 // from their shapes.
 Campplus load_campplus(const std::shared_ptr<const TensorFile>& file, const std::string& prefix,
-                       torch::Device device);
+                       torch::Device device,
+                       SegmentMean segment_mean = SegmentMean::kOfItsFrames);
 
 }  // namespace ttsft
