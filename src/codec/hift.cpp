@@ -12,21 +12,20 @@ namespace ttsft {
 namespace {
 
 constexpr double kTwoPi = 2 * std::numbers::pi;
-constexpr double kLastLeakySlope = 0.01;  // upstream leaves PyTorch's default there
 constexpr double kLargestMagnitude = 100;
 
 int64_t half(int64_t kernel) {
   return (kernel - 1) / 2;
 }
 
-// Frames of the source's spectrum that make one frame of a scale: 15, 3, 1.
-std::vector<int64_t> source_rates(const std::vector<int64_t>& up_rates) {
-  std::vector<int64_t> rates(up_rates.size(), 1);
-  for (size_t i = up_rates.size() - 1; i > 0; --i) rates[i - 1] = rates[i] * up_rates[i];
+}  // namespace
+
+std::vector<int64_t> hift_source_rates(const HiftOptions& options) {
+  const std::vector<int64_t>& up = options.up_rates;
+  std::vector<int64_t> rates(up.size(), 1);
+  for (size_t i = up.size() - 1; i > 0; --i) rates[i - 1] = rates[i] * up[i];
   return rates;
 }
-
-}  // namespace
 
 int64_t HiftOptions::samples_per_frame() const {
   return std::accumulate(up_rates.begin(), up_rates.end(), hop, std::multiplies<>());
@@ -101,9 +100,6 @@ torch::Tensor F0PredictorImpl::forward(torch::Tensor mel, const Rows& rows) {
 
 HiftImpl::HiftImpl(const HiftOptions& options) : options_(options) {
   const HiftOptions& o = options_;
-  stft_.fft = stft_.window = o.fft;
-  stft_.hop = o.hop;
-  stft_.pad = o.fft / 2;
   f0_predictor = register_module("f0_predictor", F0Predictor(o));
   source_linear_ =
       register_module("m_source", ModuleGroup())->add("l_linear", Linear(o.harmonics, 1, true));
@@ -112,7 +108,7 @@ HiftImpl::HiftImpl(const HiftOptions& options) : options_(options) {
   auto source_downs = register_module("source_downs", ModuleGroup());
   auto source_resblocks = register_module("source_resblocks", ModuleGroup());
   auto resblocks = register_module("resblocks", ModuleGroup());
-  const std::vector<int64_t> rates = source_rates(o.up_rates);
+  const std::vector<int64_t> rates = hift_source_rates(o);
   int64_t channels = o.channels;
   for (size_t i = 0; i < o.up_rates.size(); ++i) {
     const auto at = static_cast<int64_t>(i);
@@ -161,12 +157,16 @@ torch::Tensor HiftImpl::source(const torch::Tensor& f0, const HiftNoise& noise) 
   return torch::tanh(source_linear_(waves.transpose(1, 2))).transpose(1, 2);  // [B, 1, N]
 }
 
-torch::Tensor HiftImpl::source_spectrum(const torch::Tensor& source, const Rows& rows) const {
-  StftOptions framing = stft_;
+torch::Tensor hift_source_spectrum(const torch::Tensor& source, const HiftOptions& options,
+                                   const Rows& rows) {
+  StftOptions framing;
+  framing.fft = framing.window = options.fft;
+  framing.hop = options.hop;
+  framing.pad = options.fft / 2;
   torch::Tensor samples = source;  // [B, 1, N]
   if (!rows.full()) {              // the reflection is at each row's own end
     samples =
-        rows.scaled(options_.samples_per_frame()).pad_reflect(source, framing.pad, framing.pad);
+        rows.scaled(options.samples_per_frame()).pad_reflect(source, framing.pad, framing.pad);
     framing.pad = 0;
   }
   const torch::Tensor parts = torch::view_as_real(stft(samples.squeeze(1), framing));
@@ -180,9 +180,9 @@ torch::Tensor HiftImpl::decode(const torch::Tensor& mel, const torch::Tensor& so
     if (probe) probe(stage, result);
   };
   const Rows spectra = rows.scaled(o.samples_per_frame() / o.hop, 1);
-  const torch::Tensor spectrum = spectra.zero_(source_spectrum(source, rows));
+  const torch::Tensor spectrum = spectra.zero_(hift_source_spectrum(source, o, rows));
 
-  const std::vector<int64_t> rates = source_rates(o.up_rates);
+  const std::vector<int64_t> rates = hift_source_rates(o);
   torch::Tensor x = conv_pre(mel, half(o.pre_kernel));
   tap("conv_pre", x);
   for (size_t i = 0; i < ups_.size(); ++i) {
@@ -210,25 +210,26 @@ torch::Tensor HiftImpl::decode(const torch::Tensor& mel, const torch::Tensor& so
     }
     x = sum / static_cast<double>(kernels);
   }
-  x = conv_post(rows.zero_(torch::leaky_relu(x, kLastLeakySlope)), half(o.post_kernel));
+  x = conv_post(rows.zero_(torch::leaky_relu(x, kHiftLastSlope)), half(o.post_kernel));
   tap("conv_post", x);
-  return synthesize(x, rows);
+  return hift_synthesize(x, o, rows);
 }
 
-torch::Tensor HiftImpl::synthesize(const torch::Tensor& spectrum, const Rows& rows) const {
-  const int64_t bins = options_.fft / 2 + 1;
+torch::Tensor hift_synthesize(const torch::Tensor& spectrum, const HiftOptions& options,
+                              const Rows& rows) {
+  const int64_t bins = options.fft / 2 + 1;
   const torch::Tensor magnitude = spectrum.narrow(1, 0, bins).exp().clamp_max(kLargestMagnitude);
   const torch::Tensor phase = spectrum.narrow(1, bins, bins).sin();
-  const torch::Tensor window = torch::hann_window(options_.fft, magnitude.options());
+  const torch::Tensor window = torch::hann_window(options.fft, magnitude.options());
   const torch::Tensor parts = torch::polar(magnitude, phase);
   const auto inverse = [&](const torch::Tensor& of) {
-    return torch::istft(of, options_.fft, options_.hop, options_.fft, window)
-        .clamp(-options_.limit, options_.limit);
+    return torch::istft(of, options.fft, options.hop, options.fft, window)
+        .clamp(-options.limit, options.limit);
   };
   if (rows.full()) return inverse(parts);
   // The windows that overlap at a row's end are its own only when it is alone.
   torch::Tensor waves =
-      torch::zeros({parts.size(0), (parts.size(2) - 1) * options_.hop}, window.options());
+      torch::zeros({parts.size(0), (parts.size(2) - 1) * options.hop}, window.options());
   for (int64_t b = 0; b < parts.size(0); ++b) {
     const torch::Tensor wave =
         inverse(parts[b].narrow(1, 0, rows.lengths()[static_cast<size_t>(b)]));

@@ -25,7 +25,7 @@ torch::Tensor padded(const torch::Tensor& x, int64_t frames) {  // [mels, F] -> 
 
 FlowConditions FlowConditions::with_unconditioned() const {
   return {with_zeros(mu), with_zeros(speaker), with_zeros(prompt),
-          real.defined() ? real.repeat({2, 1}) : torch::Tensor()};
+          real.defined() ? real.repeat({2, 1}) : torch::Tensor(), chunk};
 }
 
 TokenFlowImpl::TokenFlowImpl(const TokenFlowOptions& options) : options_(options) {
@@ -58,32 +58,35 @@ void TokenFlowImpl::check(const FlowRow& row) const {
 
 FlowConditions TokenFlowImpl::conditions(std::span<const FlowRow> rows, const StageProbe& probe) {
   const torch::Tensor& table = input_embedding->weight;
-  const torch::Device device = table.device();
+  const torch::TensorOptions like = table.options();
   RowLengths lengths;
-  std::vector<torch::Tensor> codes, speakers;
+  std::vector<torch::Tensor> codes, speakers, prompts;
   for (const FlowRow& row : rows) {
     check(row);
     lengths.push_back(row.codes.numel());
     codes.push_back(row.codes.to(torch::kCPU, torch::kInt64));
-    speakers.push_back(row.embedding.flatten().to(device, table.scalar_type()));
+    speakers.push_back(row.embedding.flatten().to(like));
   }
-  const torch::Tensor ids = torch::nn::utils::rnn::pad_sequence(codes, true).to(device);
+  const torch::Tensor ids = torch::nn::utils::rnn::pad_sequence(codes, true).to(like.device());
   const int64_t frames = options_.frames_per_code * ids.size(1);
-  torch::Tensor embedded = input_embedding(ids);  // [B, T, width]
-  const torch::Tensor spoken = Rows(lengths, ids.size(1), device).real(ids.size(1));
+  for (const FlowRow& row : rows) prompts.push_back(padded(row.prompt_feat.to(like).t(), frames));
+  return conditions(ids, lengths, torch::stack(speakers), torch::stack(prompts), probe);
+}
+
+FlowConditions TokenFlowImpl::conditions(const torch::Tensor& codes, const RowLengths& lengths,
+                                         const torch::Tensor& speakers,
+                                         const torch::Tensor& prompts, const StageProbe& probe) {
+  torch::Tensor embedded = input_embedding(codes);  // [B, T, width]
+  const torch::Tensor spoken = Rows(lengths, codes.size(1), codes.device()).real(codes.size(1));
   if (spoken.defined()) embedded = embedded.masked_fill(~spoken.unsqueeze(-1), 0);
 
   FlowConditions given;
   const torch::Tensor mu = encode(embedded, lengths, probe);
   if (probe) probe("mu", mu);
   given.mu = mu.transpose(1, 2);
-  given.speaker = spk_embed_affine_layer(torch::nn::functional::normalize(torch::stack(speakers)));
+  given.speaker = spk_embed_affine_layer(torch::nn::functional::normalize(speakers));
   if (probe) probe("spks", given.speaker);
-  std::vector<torch::Tensor> prompts;
-  for (const FlowRow& row : rows) {
-    prompts.push_back(padded(row.prompt_feat.to(device, table.scalar_type()).t(), frames));
-  }
-  given.prompt = torch::stack(prompts);
+  given.prompt = prompts;
   if (spoken.defined()) given.real = spoken.repeat_interleave(options_.frames_per_code, 1);
   return given;
 }

@@ -7,7 +7,7 @@
 namespace ttsft {
 namespace {
 
-using Piece = std::function<torch::Tensor(const torch::Tensor&)>;
+using Piece = std::function<torch::Tensor(const torch::Tensor&, const torch::Tensor&)>;
 
 // True while this thread runs a piece for the second time.
 thread_local bool recomputing = false;
@@ -74,12 +74,13 @@ struct PieceHolder : torch::CustomClassHolder {
 
 struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
   static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x,
+                               const torch::Tensor& shared,
                                const c10::intrusive_ptr<PieceHolder>& piece) {
-    context->save_for_backward({x});
+    context->save_for_backward({x, shared});
     context->saved_data["piece"] = c10::IValue::make_capsule(piece);
     piece->random = RandomState::now(x.device());
     torch::NoGradGuard no_grad;
-    return piece->fn(x);
+    return piece->fn(x, shared);
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
@@ -87,26 +88,35 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
     const auto capsule = context->saved_data["piece"].toCapsule();
     auto& piece = static_cast<PieceHolder&>(*capsule);
     torch::AutoGradMode enable(true);
-    torch::Tensor x = context->get_saved_variables()[0].detach();
+    const auto saved = context->get_saved_variables();
+    torch::Tensor x = saved[0].detach(), shared = saved[1];
     x.requires_grad_(true);
+    shared = shared.detach().requires_grad_(saved[1].requires_grad());
     const torch::Tensor y = [&] {
       const Replay replay(piece.random, x.device());
-      return piece.fn(x);
+      return piece.fn(x, shared);
     }();
     // Parameters inside the piece collect their gradients here, as leaves.
     torch::autograd::backward({y}, {grads[0]});
-    return {x.grad(), torch::Tensor()};
+    return {x.grad(), shared.grad(), torch::Tensor()};
   }
 };
 
 }  // namespace
 
-torch::Tensor checkpoint(Piece fn, const torch::Tensor& x) {
-  if (recomputing || !torch::GradMode::is_enabled()) return fn(x);
+torch::Tensor checkpoint(std::function<torch::Tensor(const torch::Tensor&)> fn,
+                         const torch::Tensor& x) {
+  return checkpoint(
+      [fn = std::move(fn)](const torch::Tensor& of, const torch::Tensor&) { return fn(of); }, x,
+      torch::empty({0}, x.options()));
+}
+
+torch::Tensor checkpoint(Piece fn, const torch::Tensor& x, const torch::Tensor& shared) {
+  if (recomputing || !torch::GradMode::is_enabled()) return fn(x, shared);
   // A frozen input would let autograd drop the node, and with it the gradients of the parameters
   // inside.
   const torch::Tensor input = x.requires_grad() ? x : x.detach().requires_grad_(true);
-  return CheckpointFunction::apply(input, c10::make_intrusive<PieceHolder>(std::move(fn)));
+  return CheckpointFunction::apply(input, shared, c10::make_intrusive<PieceHolder>(std::move(fn)));
 }
 
 torch::Tensor checkpoint_rows(

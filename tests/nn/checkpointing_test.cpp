@@ -238,5 +238,31 @@ TEST(ActivationCheckpointing, KeepsFewerActivations) {
   EXPECT_GT(nodes(false), 60u);
 }
 
+// Several pieces hear one tensor that takes a gradient itself.
+TEST(Checkpoint, WhatPiecesShareTakesItsGradient) {
+  const auto gradients = [](bool recompute) {
+    torch::Generator generator = make_generator(torch::kCPU, 7);
+    const auto leaf = [&](torch::IntArrayRef shape) {
+      return torch::randn(shape, generator).requires_grad_(true);
+    };
+    const torch::Tensor x = leaf({3, 4}), time = leaf({3, 4}), w = leaf({4, 4});
+    const torch::Tensor shared = torch::tanh(time);
+    torch::Tensor h = x;
+    for (int piece = 0; piece < 3; ++piece) {
+      const auto run = [w](const torch::Tensor& of, const torch::Tensor& context) {
+        return of + torch::sin(torch::mm(of, w)) * context;
+      };
+      h = recompute ? checkpoint(run, h, shared) : run(h, shared);
+    }
+    h.square().sum().backward();
+    return std::vector<torch::Tensor>{x.grad(), time.grad(), w.grad()};
+  };
+  const auto plain = gradients(false), again = gradients(true);
+  for (size_t i = 0; i < plain.size(); ++i) {
+    ASSERT_TRUE(again[i].defined()) << i;
+    EXPECT_TRUE(torch::allclose(again[i], plain[i], 1e-5, 1e-6)) << i;
+  }
+}
+
 }  // namespace
 }  // namespace ttsft

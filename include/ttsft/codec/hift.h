@@ -86,12 +86,7 @@ class HiftImpl : public torch::nn::Module {
   const HiftOptions& options() const { return options_; }
 
  private:
-  torch::Tensor source_spectrum(const torch::Tensor& source,
-                                const Rows& rows) const;  // [B, fft + 2, T]
-  torch::Tensor synthesize(const torch::Tensor& spectrum, const Rows& rows) const;  // [B, N]
-
   HiftOptions options_;
-  StftOptions stft_;
   F0Predictor f0_predictor{nullptr};
   Linear source_linear_{nullptr};  // m_source.l_linear
   Conv1d conv_pre{nullptr}, conv_post{nullptr};
@@ -100,6 +95,19 @@ class HiftImpl : public torch::nn::Module {
   std::vector<SnakeResBlock> source_resblocks_, resblocks_;
 };
 TORCH_MODULE(Hift);
+
+// What the kinds of this vocoder share: its two ends.
+// The source [B, 1, N] as real and imaginary parts, [B, fft + 2, N / hop + 1]; rows: in frames of
+// the mel.
+torch::Tensor hift_source_spectrum(const torch::Tensor& source, const HiftOptions& options,
+                                   const Rows& rows);
+// [B, fft + 2, T], logarithms of magnitudes and what sine makes phases -> [B, (T - 1) hop]; rows:
+// in frames of the spectrum.
+torch::Tensor hift_synthesize(const torch::Tensor& spectrum, const HiftOptions& options,
+                              const Rows& rows);
+// Frames of the source's spectrum that make one frame of each scale: 15, 3, 1.
+std::vector<int64_t> hift_source_rates(const HiftOptions& options);
+inline constexpr double kHiftLastSlope = 0.01;  // upstream leaves PyTorch's default there
 
 // The vocoder in a file under a prefix, weight norm folded, float32.
 Hift load_hift(const std::shared_ptr<const TensorFile>& file, const std::string& prefix,

@@ -16,7 +16,9 @@ namespace ttsft {
 // activations.
 class ResBlockImpl : public torch::nn::Module {
  public:
-  ResBlockImpl(int64_t channels, int64_t kernel, const std::vector<int64_t>& dilations);
+  // causal: convolutions look backwards only.
+  ResBlockImpl(int64_t channels, int64_t kernel, const std::vector<int64_t>& dilations,
+               bool causal = false);
   // [B, C, T]; beyond a row's end anything goes in and comes out. Stage: act0.
   torch::Tensor forward(torch::Tensor x, const Rows& rows = {}, const StageProbe& probe = {});
 
@@ -26,13 +28,17 @@ class ResBlockImpl : public torch::nn::Module {
                                  const Rows& rows) = 0;
 
  private:
+  torch::Tensor convolve(Conv1d& conv, const torch::Tensor& x) const;
+
+  bool causal_;
   std::vector<Conv1d> convs1_, convs2_;
 };
 
 // With plain snakes. Child names: activations1, activations2.
 class SnakeResBlockImpl : public ResBlockImpl {
  public:
-  SnakeResBlockImpl(int64_t channels, int64_t kernel, const std::vector<int64_t>& dilations);
+  SnakeResBlockImpl(int64_t channels, int64_t kernel, const std::vector<int64_t>& dilations,
+                    bool causal = false);
 
  protected:
   torch::Tensor activate(size_t pair, bool second, const torch::Tensor& x,

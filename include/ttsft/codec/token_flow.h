@@ -37,6 +37,8 @@ struct FlowConditions {
   torch::Tensor speaker;  // [B, mels]
   torch::Tensor prompt;   // [B, mels, T], the frames that are given; 0 behind them
   torch::Tensor real;     // bool [B, T], true before a row's end; undefined: all rows are full
+  // Frames of a chunk, where a frame hears its own chunk and those before it; 0: all of them.
+  int64_t chunk = 0;
 
   // 2B rows: these, then the same without mu, speaker and prompt.
   FlowConditions with_unconditioned() const;
@@ -71,6 +73,12 @@ struct FlowRow {
 class TokenFlowImpl : public torch::nn::Module {
  public:
   explicit TokenFlowImpl(const TokenFlowOptions& options);
+
+  // The same for padded rows that are on the device: codes [B, T], int64, and how many each has;
+  // speakers [B, speaker], of any length; prompts [B, mels, frames_per_code T], 0 behind them.
+  FlowConditions conditions(const torch::Tensor& codes, const RowLengths& lengths,
+                            const torch::Tensor& speakers, const torch::Tensor& prompts,
+                            const StageProbe& probe = {});
 
   // What the rows condition a velocity on; z is not read. DataError: codes outside the table,
   // tensors of a wrong shape. Stages: those of the encoder, mu [B, T, mels], spks [B, mels].

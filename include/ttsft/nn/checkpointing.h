@@ -8,7 +8,7 @@
 
 namespace ttsft {
 
-// fn must be a pure function of its argument, of parameters that require gradients themselves, and
+// fn must be a pure function of its arguments, of parameters that require gradients themselves, and
 // of the default random generators (of the CPU and of x's device): the second run sees them in the
 // state of the first, so dropout draws the same masks, and finds them as they were afterwards.
 //
@@ -16,6 +16,11 @@ namespace ttsft {
 // dropped its activations already.
 torch::Tensor checkpoint(std::function<torch::Tensor(const torch::Tensor&)> fn,
                          const torch::Tensor& x);
+// The same of a piece that also hears what others do and that may take a gradient: the embedding of
+// a time, say.
+torch::Tensor checkpoint(
+    std::function<torch::Tensor(const torch::Tensor& x, const torch::Tensor& shared)> fn,
+    const torch::Tensor& x, const torch::Tensor& shared);
 
 // Runs fn over chunks of rows of x [N, ...] under one checkpoint each, so that the activations of
 // one chunk are alive at a time, and joins the results. fn gets (rows of x, first row, rows).
