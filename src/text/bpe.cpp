@@ -128,11 +128,20 @@ Bpe::~Bpe() = default;
 Bpe::Bpe(Bpe&&) noexcept = default;
 Bpe& Bpe::operator=(Bpe&&) noexcept = default;
 
-Bpe Bpe::from_folder(const fs::path& folder, std::string_view split_pattern) {
+Bpe Bpe::from_folder(const fs::path& folder, std::string_view split_pattern,
+                     std::span<const std::string> specials) {
   auto impl = std::make_unique<Impl>(split_pattern);
   impl->read_vocabulary(folder / "vocab.json");
   impl->read_merges(folder / "merges.txt");
   for (const AddedToken& token : read_added_tokens(folder)) {
+    impl->vocabulary.add(token, folder);
+    impl->added.add(token);
+  }
+  for (const std::string& text : specials) {
+    if (impl->vocabulary.id(text) >= 0) continue;
+    AddedToken token;
+    token.content = text;
+    token.id = impl->vocabulary.size();
     impl->vocabulary.add(token, folder);
     impl->added.add(token);
   }

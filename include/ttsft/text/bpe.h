@@ -20,10 +20,12 @@ inline constexpr std::string_view kMistralSplitPattern =
 
 class Bpe {
  public:
-  // vocab.json, merges.txt and added_tokens_decoder of tokenizer_config.json in a folder. DataError
-  // names the file.
+  // vocab.json, merges.txt and added_tokens_decoder of tokenizer_config.json in a folder. `specials`
+  // are those that a tokenizer's class adds in code: their ids follow the highest one, in order.
+  // DataError names the file.
   static Bpe from_folder(const std::filesystem::path& folder,
-                         std::string_view split_pattern = kQwen2SplitPattern);
+                         std::string_view split_pattern = kQwen2SplitPattern,
+                         std::span<const std::string> specials = {});
   ~Bpe();
   Bpe(Bpe&&) noexcept;
   Bpe& operator=(Bpe&&) noexcept;
