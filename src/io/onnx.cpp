@@ -3,31 +3,40 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
+#include <optional>
 #include <sstream>
 
-#include "onnx.pb.h"
 #include "ttsft/core/error.h"
 #include "ttsft/core/strings.h"
 #include "ttsft/io/mapped_file.h"
+#include "wire.h"
 
 namespace ttsft {
 namespace {
 
-using onnx_format::AttributeProto;
-using onnx_format::ModelProto;
-using onnx_format::NodeProto;
-using onnx_format::TensorProto;
+using Bytes = std::span<const std::byte>;
 
-template <typename Values>
-std::span<const std::byte> bytes_of(const Values& values) {
-  return {reinterpret_cast<const std::byte*>(values.data()),
-          static_cast<size_t>(values.size()) * sizeof(*values.data())};
+// Numbers of fields in onnx/onnx.proto (IR version 3 and later).
+namespace model_field {
+constexpr uint32_t kGraph = 7;
+}
+namespace graph_field {
+constexpr uint32_t kNode = 1, kInitializer = 5;
+}
+namespace node_field {
+constexpr uint32_t kInput = 1, kOutput = 2, kName = 3, kOp = 4, kAttribute = 5;
+}
+namespace attribute_field {
+constexpr uint32_t kName = 1, kFloat = 2, kInteger = 3, kTensor = 5;
+}
+namespace tensor_field {
+constexpr uint32_t kDims = 1, kType = 2, kFloats = 4, kInt32s = 5, kInt64s = 7, kName = 8, kRaw = 9,
+                   kDoubles = 10, kLocation = 14;
 }
 
-// TensorProto.DataType of the format.
-DType dtype_of(const TensorProto& tensor, const std::string& where) {
-  switch (tensor.data_type()) {
+// TensorProto.DataType.
+DType dtype_of(uint64_t type, const std::string& tensor, const std::string& where) {
+  switch (type) {
     case 1:
       return DType::kF32;
     case 2:
@@ -49,49 +58,76 @@ DType dtype_of(const TensorProto& tensor, const std::string& where) {
     case 16:
       return DType::kBF16;
     default:
-      throw DataError(
-          "tensor " + tensor.name() + " has the unknown type " + std::to_string(tensor.data_type()),
-          where);
+      throw DataError("tensor " + tensor + " has the unknown type " + std::to_string(type), where);
   }
 }
 
-std::span<const std::byte> data_of(const TensorProto& tensor, DType dtype) {
-  if (tensor.has_raw_data()) return bytes_of(tensor.raw_data());
-  if (dtype == DType::kF32) return bytes_of(tensor.float_data());
-  if (dtype == DType::kI32) return bytes_of(tensor.int32_data());
-  if (dtype == DType::kI64) return bytes_of(tensor.int64_data());
-  if (dtype == DType::kF64) return bytes_of(tensor.double_data());
-  return {};
+// A tensor as its message has it: bytes where they lie, or values that have to be put together.
+struct RawTensor {
+  std::string name;
+  DType dtype = DType::kF32;
+  Shape shape;
+  Bytes bytes;
+  std::vector<std::byte> made;  // in place of bytes, where it holds some
+};
+
+template <typename Number>
+void append(std::vector<std::byte>& to, Number number) {
+  const auto* bytes = reinterpret_cast<const std::byte*>(&number);
+  to.insert(to.end(), bytes, bytes + sizeof number);
 }
 
-TensorView view_of(const std::string& name, const TensorProto& tensor, const std::string& where) {
-  if (tensor.data_location() == 1)
-    throw DataError("tensor " + name + " lies in a file of its own", where,
+RawTensor read_tensor(Bytes message, const std::string& where) {
+  RawTensor tensor;
+  uint64_t type = 1;
+  std::vector<int64_t> integers;
+  bool outside = false;
+  for (WireReader reader(message); reader.next();) {
+    const auto all = [&] {
+      return reader.is_bytes() ? packed_integers(reader.bytes())
+                               : std::vector<int64_t>{static_cast<int64_t>(reader.number())};
+    };
+    switch (reader.field()) {
+      case tensor_field::kDims:
+        for (const int64_t size : all()) tensor.shape.push_back(size);
+        break;
+      case tensor_field::kType:
+        type = reader.number();
+        break;
+      case tensor_field::kName:
+        tensor.name = reader.text();
+        break;
+      case tensor_field::kRaw:
+      case tensor_field::kDoubles:
+        tensor.bytes = reader.bytes();
+        break;
+      case tensor_field::kFloats:  // packed, or one by one
+        if (reader.is_bytes()) {
+          tensor.bytes = reader.bytes();
+        } else {
+          append(tensor.made, reader.as_float());
+        }
+        break;
+      case tensor_field::kInt32s:
+      case tensor_field::kInt64s:
+        for (const int64_t value : all()) integers.push_back(value);
+        break;
+      case tensor_field::kLocation:
+        outside = reader.number() == 1;
+        break;
+      default:
+        break;
+    }
+  }
+  if (outside)
+    throw DataError("tensor " + tensor.name + " lies in a file of its own", where,
                     "take the model with its weights inside");
-  TensorView view;
-  view.name = name;
-  view.dtype = dtype_of(tensor, where);
-  view.shape.assign(tensor.dims().begin(), tensor.dims().end());
-  view.bytes = data_of(tensor, view.dtype);
-  const bool negative =
-      std::any_of(view.shape.begin(), view.shape.end(), [](int64_t size) { return size < 0; });
-  if (negative || std::ssize(view.bytes) != shape_size(view.shape) * dtype_size(view.dtype))
-    throw DataError("tensor " + name + " of shape " + shape_text(view.shape) + " has " +
-                        std::to_string(view.bytes.size()) + " bytes",
-                    where, "the file is damaged; download it again");
-  return view;
-}
-
-OnnxNode node_of(const NodeProto& proto) {
-  OnnxNode node;
-  node.name = proto.name();
-  node.op = proto.op_type();
-  node.inputs.assign(proto.input().begin(), proto.input().end());
-  for (const AttributeProto& attribute : proto.attribute()) {
-    if (attribute.has_f()) node.numbers[attribute.name()] = attribute.f();
-    if (attribute.has_i()) node.numbers[attribute.name()] = static_cast<double>(attribute.i());
+  tensor.dtype = dtype_of(type, tensor.name, where);
+  for (const int64_t value : integers) {
+    if (tensor.dtype == DType::kI64) append(tensor.made, value);
+    if (tensor.dtype == DType::kI32) append(tensor.made, static_cast<int32_t>(value));
   }
-  return node;
+  return tensor;
 }
 
 std::string number(double value) {
@@ -127,29 +163,97 @@ std::vector<std::byte> transposed(const TensorView& view) {
 
 }  // namespace
 
-std::shared_ptr<const OnnxFile> OnnxFile::open(const std::filesystem::path& path) {
-  const MappedFile file(path);
-  const std::string where = path.string();
-  auto model = std::make_shared<ModelProto>();
-  // A model above 2 GB has its weights outside, which the format prescribes.
-  const bool small = file.bytes().size() <= std::numeric_limits<int>::max();
-  if (!small ||
-      !model->ParseFromArray(file.bytes().data(), static_cast<int>(file.bytes().size())) ||
-      !model->has_graph() || model->graph().node().empty())
-    throw DataError("not an ONNX model", where, "the download may be incomplete");
-  auto result = std::make_shared<OnnxFile>();
-  result->path_ = path;
-  for (const TensorProto& tensor : model->graph().initializer())
-    result->tensors_.push_back(view_of(tensor.name(), tensor, where));
-  for (const NodeProto& node : model->graph().node()) {
-    result->nodes_.try_emplace(node.name(), node_of(node));
-    if (node.op_type() != "Constant" || node.output().empty()) continue;
-    for (const AttributeProto& attribute : node.attribute()) {
-      if (attribute.name() == "value" && attribute.has_t())
-        result->tensors_.push_back(view_of(node.output(0), attribute.t(), where));
+void OnnxFile::add(const std::string& name, Bytes message) {
+  RawTensor raw = read_tensor(message, path_.string());
+  TensorView view{name.empty() ? raw.name : name, raw.dtype, raw.shape, raw.bytes};
+  const auto align = static_cast<size_t>(dtype_size(view.dtype));
+  const bool crooked = reinterpret_cast<uintptr_t>(view.bytes.data()) % align != 0;
+  if (crooked && raw.made.empty()) raw.made.assign(view.bytes.begin(), view.bytes.end());
+  if (!raw.made.empty()) {
+    made_.push_back(std::make_unique<std::vector<std::byte>>(std::move(raw.made)));
+    view.bytes = *made_.back();
+  }
+  const bool negative =
+      std::any_of(view.shape.begin(), view.shape.end(), [](int64_t size) { return size < 0; });
+  if (negative || std::ssize(view.bytes) != shape_size(view.shape) * dtype_size(view.dtype))
+    throw DataError("tensor " + view.name + " of shape " + shape_text(view.shape) + " has " +
+                        std::to_string(view.bytes.size()) + " bytes",
+                    path_.string(), "the file is damaged; download it again");
+  tensors_.push_back(std::move(view));
+}
+
+void OnnxFile::add_node(Bytes message) {
+  OnnxNode node;
+  std::string output;
+  Bytes value;
+  for (WireReader reader(message); reader.next();) {
+    switch (reader.field()) {
+      case node_field::kName:
+        node.name = reader.text();
+        break;
+      case node_field::kOp:
+        node.op = reader.text();
+        break;
+      case node_field::kInput:
+        node.inputs.push_back(reader.text());
+        break;
+      case node_field::kOutput:
+        output = output.empty() ? reader.text() : output;
+        break;
+      case node_field::kAttribute: {
+        std::string name;
+        std::optional<double> scalar;
+        Bytes tensor;
+        for (WireReader attribute(reader.bytes()); attribute.next();) {
+          switch (attribute.field()) {
+            case attribute_field::kName:
+              name = attribute.text();
+              break;
+            case attribute_field::kFloat:
+              scalar = attribute.as_float();
+              break;
+            case attribute_field::kInteger:
+              scalar = static_cast<double>(static_cast<int64_t>(attribute.number()));
+              break;
+            case attribute_field::kTensor:
+              tensor = attribute.bytes();
+              break;
+            default:
+              break;
+          }
+        }
+        if (scalar) node.numbers[name] = *scalar;
+        if (name == "value") value = tensor;
+        break;
+      }
+      default:
+        break;
     }
   }
-  result->model_ = std::move(model);
+  if (node.op == "Constant" && !output.empty() && !value.empty()) add(output, value);
+  nodes_.try_emplace(node.name, std::move(node));
+}
+
+std::shared_ptr<const OnnxFile> OnnxFile::open(const std::filesystem::path& path) {
+  auto result = std::make_shared<OnnxFile>();
+  result->path_ = path;
+  result->file_ = std::make_shared<MappedFile>(path);
+  try {
+    for (WireReader model(result->file_->bytes()); model.next();) {
+      if (model.field() != model_field::kGraph) continue;
+      for (WireReader graph(model.bytes()); graph.next();) {
+        if (graph.field() == graph_field::kInitializer) result->add("", graph.bytes());
+        if (graph.field() == graph_field::kNode) result->add_node(graph.bytes());
+      }
+    }
+  } catch (const std::runtime_error& error) {
+    if (dynamic_cast<const Error*>(&error)) throw;
+    throw DataError(std::string("not an ONNX model: ") + error.what(), path.string(),
+                    "the download may be incomplete");
+  }
+  if (result->nodes_.empty())
+    throw DataError("not an ONNX model: it has no nodes", path.string(),
+                    "the download may be incomplete");
   result->sort();
   return result;
 }

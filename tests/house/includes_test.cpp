@@ -34,6 +34,7 @@ const std::map<std::string, Areas>& allowed() {
     may["data"] = {"core", "config", "io", "audio", "text"};
     may["nn"] = {"core", "io", "torch"};
     may["cuda"] = {"nn", "torch"};
+    may["parquet"] = {"io", "core"};
     may["features"] = {"core", "io", "nn", "torch"};
     may["codec"] = {"core", "io", "nn", "features", "torch"};
     may["model"] = {"core", "config", "io",       "audio", "text",

@@ -5,57 +5,64 @@
 
 #include <cstring>
 
-#include "onnx.pb.h"
+#include "src/io/wire.h"
 #include "tests/support/temporary_folder.h"
 #include "ttsft/core/error.h"
 
 namespace ttsft {
 namespace {
 
-using onnx_format::ModelProto;
-using onnx_format::NodeProto;
-using onnx_format::TensorProto;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-void set(TensorProto& tensor, const std::string& name, const std::vector<int64_t>& dims,
-         const std::vector<float>& values, bool raw) {
-  tensor.set_name(name);
-  tensor.set_data_type(1);
-  for (const int64_t dim : dims) tensor.add_dims(dim);
-  if (raw) {
-    tensor.set_raw_data(values.data(), values.size() * sizeof(float));
-  } else {
-    for (const float value : values) tensor.add_float_data(value);
-  }
+WireWriter tensor(const std::string& name, const std::vector<int64_t>& dims,
+                  const std::vector<float>& values, bool raw) {
+  WireWriter message;
+  for (const int64_t dim : dims) message.integer(1, static_cast<uint64_t>(dim));
+  message.integer(2, 1);  // float32
+  message.bytes(8, name);
+  message.bytes(raw ? 9 : 4,
+                {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
+  return message;
 }
 
 struct Graph {
-  ModelProto model;
+  WireWriter graph;
 
   void weights(const std::string& name, const std::vector<int64_t>& dims,
                const std::vector<float>& values, bool raw = true) {
-    set(*model.mutable_graph()->add_initializer(), name, dims, values, raw);
+    graph.message(5, tensor(name, dims, values, raw));
   }
-  NodeProto& node(const std::string& op, const std::string& name,
-                  const std::vector<std::string>& inputs) {
-    NodeProto& node = *model.mutable_graph()->add_node();
-    node.set_name(name);
-    node.set_op_type(op);
-    for (const std::string& input : inputs) node.add_input(input);
+  static WireWriter make_node(const std::string& op, const std::string& name,
+                              const std::vector<std::string>& inputs) {
+    WireWriter node;
+    for (const std::string& input : inputs) node.bytes(1, input);
+    node.bytes(3, name);
+    node.bytes(4, op);
     return node;
+  }
+  void node(const std::string& op, const std::string& name,
+            const std::vector<std::string>& inputs) {
+    graph.message(1, make_node(op, name, inputs));
   }
   void constant(const std::string& output, const std::vector<int64_t>& dims,
                 const std::vector<float>& values) {
-    NodeProto& made = node("Constant", "/" + output, {});
-    made.add_output(output);
-    auto& attribute = *made.add_attribute();
-    attribute.set_name("value");
-    set(*attribute.mutable_t(), "", dims, values, true);
+    WireWriter node = make_node("Constant", "/" + output, {}), attribute;
+    attribute.bytes(1, "value");
+    attribute.message(5, tensor("", dims, values, true));
+    node.bytes(2, output);
+    node.message(5, attribute);
+    graph.message(1, node);
+  }
+  std::string model() const {
+    WireWriter whole;
+    whole.integer(1, 8);  // version
+    whole.message(7, graph);
+    return whole.data();
   }
   std::shared_ptr<const OnnxFile> open() const {
-    return OnnxFile::open(folder.write("model.onnx", model.SerializeAsString()));
+    return OnnxFile::open(folder.write("model.onnx", model()));
   }
 
   TemporaryFolder folder;
@@ -146,13 +153,14 @@ TEST(Onnx, DamagedFilesAreRefused) {
   graph.node("Relu", "/r", {"x"});
   graph.weights("w", {2, 2}, {1, 2, 3});
   EXPECT_THAT(message_of<DataError>([&] { graph.open(); }), HasSubstr("w of shape [2, 2]"));
-  const std::string whole = graph.model.SerializeAsString();
+  const std::string whole = graph.model();
   EXPECT_THROW(OnnxFile::open(folder.write("cut.onnx", whole.substr(0, whole.size() - 3))),
                DataError);
   Graph outside;
   outside.node("Relu", "/r", {"x"});
-  outside.weights("w", {1}, {1});
-  outside.model.mutable_graph()->mutable_initializer(0)->set_data_location(1);
+  WireWriter weights = tensor("w", {1}, {1}, true);
+  weights.integer(14, 1);
+  outside.graph.message(5, weights);
   EXPECT_THAT(message_of<DataError>([&] { outside.open(); }), HasSubstr("a file of its own"));
 }
 

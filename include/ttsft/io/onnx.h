@@ -9,10 +9,12 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "ttsft/io/mapped_file.h"
 #include "ttsft/io/tensor_file.h"
 
 namespace ttsft {
@@ -34,8 +36,12 @@ class OnnxFile : public TensorFile {
   const OnnxNode* node(const std::string& name) const;  // nullptr when absent
 
  private:
+  void add(const std::string& name, std::span<const std::byte> message);  // "": its own name
+  void add_node(std::span<const std::byte> message);
+
   std::map<std::string, OnnxNode> nodes_;
-  std::shared_ptr<const void> model_;  // what the views look into
+  std::shared_ptr<const MappedFile> file_;                     // what the views look into,
+  std::vector<std::unique_ptr<std::vector<std::byte>>> made_;  // and what had to be copied
 };
 
 // Gathers weights under the names of a module of ours. What is asked for and not there is listed,
