@@ -27,7 +27,8 @@ torch::Tensor visible_frames(const FlowConditions& given, int64_t frames, torch:
   const torch::Tensor place =
       torch::arange(frames, torch::TensorOptions().dtype(torch::kInt64).device(device));
   const torch::Tensor end = (place.div(given.chunk, "floor") + 1) * given.chunk;
-  const torch::Tensor heard = place.unsqueeze(0) < end.unsqueeze(1);  // [T, T]
+  torch::Tensor heard = place.unsqueeze(0) < end.unsqueeze(1);  // [T, T]
+  if (given.chunked.defined()) heard = heard | ~given.chunked.view({-1, 1, 1, 1});
   return visible.defined() ? visible & heard : heard;
 }
 

@@ -25,7 +25,8 @@ torch::Tensor padded(const torch::Tensor& x, int64_t frames) {  // [mels, F] -> 
 
 FlowConditions FlowConditions::with_unconditioned() const {
   return {with_zeros(mu), with_zeros(speaker), with_zeros(prompt),
-          real.defined() ? real.repeat({2, 1}) : torch::Tensor(), chunk};
+          real.defined() ? real.repeat({2, 1}) : torch::Tensor(), chunk,
+          chunked.defined() ? chunked.repeat({2}) : torch::Tensor()};
 }
 
 TokenFlowImpl::TokenFlowImpl(const TokenFlowOptions& options) : options_(options) {

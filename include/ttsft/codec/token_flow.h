@@ -39,6 +39,7 @@ struct FlowConditions {
   torch::Tensor real;     // bool [B, T], true before a row's end; undefined: all rows are full
   // Frames of a chunk, where a frame hears its own chunk and those before it; 0: all of them.
   int64_t chunk = 0;
+  torch::Tensor chunked;  // bool [B], the rows that hear so; undefined: all
 
   // 2B rows: these, then the same without mu, speaker and prompt.
   FlowConditions with_unconditioned() const;
