@@ -67,6 +67,10 @@ ImportedSet import_audio_folder(const std::filesystem::path& folder,
                                 const ImportDefaults& defaults);
 ImportedSet import_kaldi(const std::filesystem::path& folder, const ImportDefaults& defaults);
 
+// A folder with data.list: CosyVoice's parquet shards.
+ImportedSet import_shards(const std::filesystem::path& folder, const ImportDefaults& defaults);
+bool holds_shards(const std::filesystem::path& folder);
+
 ImportedSet import_cache(const std::filesystem::path& folder, const ImportDefaults& defaults);
 
 // .pt files in the folder itself.

@@ -1,11 +1,12 @@
-// A Kaldi data folder: wav.scp (utterance and path), text (utterance and words), utt2spk
-// (optional).
+// A Kaldi data folder: wav.scp (utterance and path), text (utterance and words), utt2spk and
+// instruct (optional), and perhaps what CosyVoice's encoders left beside them.
 #include <algorithm>
 #include <map>
 
 #include "import.h"
 #include "ttsft/core/error.h"
 #include "ttsft/core/strings.h"
+#include "ttsft/io/torch_file.h"
 
 namespace ttsft {
 namespace {
@@ -40,6 +41,38 @@ std::map<std::string, Entry> read_map(const fs::path& file) {
   return map;
 }
 
+// {utterance: list of numbers} of a file that torch.save wrote; empty where there is none.
+class EncodedTable {
+ public:
+  EncodedTable(const fs::path& file, std::string key) : key_(std::move(key)) {
+    if (!fs::exists(file)) return;
+    file_ = TorchFile::open(file);
+    if (!file_->root().dict())
+      throw DataError("not a dictionary of lists", file.string(), "prepare the set anew");
+  }
+
+  void give(Utterance& row) const {
+    const TorchValue* found = file_ ? file_->root().find(row.id) : nullptr;
+    const auto* list = found ? std::get_if<TorchValue::List>(&found->data) : nullptr;
+    if (!list || list->empty()) return;
+    nlohmann::ordered_json values = nlohmann::ordered_json::array();
+    for (const TorchValue& value : *list) {
+      if (const auto* whole = std::get_if<int64_t>(&value.data)) {
+        values.push_back(*whole);
+      } else if (const auto* real = std::get_if<double>(&value.data)) {
+        values.push_back(*real);
+      } else {
+        throw DataError("not a list of numbers for '" + row.id + "'", file_->path().string());
+      }
+    }
+    row.row[key_] = std::move(values);
+  }
+
+ private:
+  std::string key_;
+  std::shared_ptr<const TorchFile> file_;
+};
+
 }  // namespace
 
 ImportedSet import_kaldi(const fs::path& folder, const ImportDefaults& defaults) {
@@ -51,7 +84,12 @@ ImportedSet import_kaldi(const fs::path& folder, const ImportDefaults& defaults)
     throw DataError("the Kaldi folder has no file 'text'", folder.string());
   }
   auto texts = read_map(folder / "text");
-  const auto speakers = read_map(folder / "utt2spk");
+  const auto speakers = read_map(folder / "utt2spk"), instructs = read_map(folder / "instruct");
+  const auto& keys = defaults.encoded_keys;
+  const bool takes_codes = std::find(keys.begin(), keys.end(), "speech_token") != keys.end();
+  const fs::path nothing;
+  const EncodedTable codes(takes_codes ? folder / "utt2speech_token.pt" : nothing, "speech_token");
+  const EncodedTable vectors(takes_codes ? folder / "utt2embedding.pt" : nothing, "utt_embedding");
   ImportCollector rows("Kaldi", folder, defaults);
   for (const Entry& entry : read_table(folder / "wav.scp")) {
     if (entry.value.ends_with('|')) {
@@ -69,6 +107,12 @@ ImportedSet import_kaldi(const fs::path& folder, const ImportDefaults& defaults)
     }
     const auto speaker = speakers.find(entry.id);
     if (speaker != speakers.end()) row.speaker = speaker->second.value;
+    if (const auto instruct = instructs.find(entry.id); instruct != instructs.end()) {
+      row.instruct = instruct->second.value;
+      row.row["instruct"] = row.instruct;
+    }
+    codes.give(row);
+    vectors.give(row);
     rows.add(std::move(row));
   }
   for (const auto& [id, entry] : texts) {

@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 constexpr std::string_view kFormats =
     "give an LJSpeech folder or metadata.csv, a folder of audio with .txt or .lab files, a .jsonl, "
-    "a folder of .pt files, a Kaldi folder or one with train_manifest.jsonl";
+    "a folder of .pt files, a Kaldi folder or one with train_manifest.jsonl or data.list";
 
 }  // namespace
 
@@ -148,6 +148,7 @@ ImportedSet import_set(const fs::path& source, const ImportDefaults& defaults) {
   if (fs::exists(source / "metadata.csv"))
     return import_ljspeech(source / "metadata.csv", defaults);
   if (fs::exists(source / "wav.scp")) return import_kaldi(source, defaults);
+  if (holds_shards(source)) return import_shards(source, defaults);
   if (holds_manifests(source)) return import_manifests(source, defaults);
   if (holds_audio(source)) return import_audio_folder(source, defaults);
   if (holds_cache(source)) return import_cache(source, defaults);

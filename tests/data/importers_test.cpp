@@ -6,6 +6,7 @@
 #include "support/temporary_folder.h"
 #include "ttsft/core/error.h"
 #include "ttsft/io/atomic_file.h"
+#include "ttsft/io/parquet.h"
 
 namespace ttsft {
 namespace {
@@ -286,6 +287,48 @@ TEST_F(Kaldi, ReadsItsTables) {
   EXPECT_EQ(set.utterances[1].where, "wav.scp line 2");
   EXPECT_THAT(rejections(set),
               ElementsAre("u3: audio_missing", "u4: text_empty", "u5: audio_missing"));
+}
+
+// What CosyVoice's tools leave beside the tables goes into the rows of a model that reads it.
+TEST_F(Kaldi, InstructAndEncodedRows) {
+  const fs::path prep = kFixtures / "cosyvoice3/expected/prep";
+  ImportDefaults defaults;
+  defaults.encoded_keys = {"speech_token"};
+  const ImportedSet set = import_set(prep, defaults);
+  ASSERT_EQ(ids(set), (std::vector<std::string>{"a", "c", "ref"}));
+  const Utterance& c = set.utterances[1];
+  EXPECT_EQ(c.instruct,
+            "You are a helpful assistant. Please say a sentence in a very soft voice."
+            "<|endofprompt|>");
+  EXPECT_EQ(c.row["speech_token"].size(), 40u);
+  EXPECT_EQ(c.row["utt_embedding"].size(), 192u);
+  // Another model finds no recordings: the paths are those of the machine that made the set.
+  EXPECT_THROW(import_set(prep, {}), DataError);
+}
+
+TEST_F(Import, ParquetShards) {
+  if (!parquet_available()) GTEST_SKIP() << "built without Arrow";
+  const fs::path parquet = kFixtures / "cosyvoice3/expected/prep/parquet";
+  ImportDefaults defaults;
+  defaults.encoded_keys = {"speech_token"};
+  const ImportedSet set = import_set(parquet, defaults);
+  EXPECT_EQ(set.format, "parquet shards");
+  ASSERT_EQ(ids(set), (std::vector<std::string>{"a", "c", "ref"}));
+  const Utterance& ref = set.utterances[2];
+  EXPECT_EQ(ref.where, "parquet_000000000.tar row 3");
+  EXPECT_EQ(ref.row["speech_token"].size(), 50u);
+  EXPECT_EQ(ref.row["utt_embedding"].size(), 192u);
+  EXPECT_TRUE(ref.instruct.ends_with("<|endofprompt|>"));
+  EXPECT_FALSE(ref.text.empty());
+  EXPECT_FALSE(ref.speaker.empty());
+
+  folder_.write("moved/data.list", "nowhere/shard.tar\n");
+  EXPECT_THAT(error("moved"), AllOf(HasSubstr("nowhere/shard.tar"), HasSubstr("data.list line 1")));
+  folder_.write("wrong/data.list", "shard.tar\n");
+  ParquetWriter writer(folder_ / "wrong/shard.tar", {{"name", ParquetKind::kText}});
+  writer.add({std::string("a")});
+  writer.finish();
+  EXPECT_THAT(error("wrong"), AllOf(HasSubstr("no column utt"), HasSubstr("name")));
 }
 
 TEST_F(Kaldi, RefusesWhatItCannotRead) {

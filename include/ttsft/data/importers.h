@@ -34,12 +34,17 @@ struct ImportedSet {
 //   JSONL      audio | audio_filepath | wav | path; text | transcript | sentence; id |
 //   utterance_id;
 //              speaker | spk; language; instruct; ref_audio | reference; other fields are kept
-//   JSONL manifests  a folder with train_manifest.jsonl and perhaps val_manifest.jsonl, both in that
+//   JSONL manifests  a folder with train_manifest.jsonl and perhaps val_manifest.jsonl, both in
+//   that
 //              form, as preparation tools leave them beside their arrays
 //   torch cache  a folder of .pt files, one per clip, as upstream's trainers cache them: rows
 //              {"cache": file}
-//   Kaldi      a folder with wav.scp, text and optionally utt2spk; segments and commands are
-//   refused
+//   Kaldi      a folder with wav.scp, text and optionally utt2spk and instruct; segments and
+//   commands are
+//              refused. utt2speech_token.pt and utt2embedding.pt, as CosyVoice's tools leave them,
+//              become the rows' speech_token and utt_embedding, for a model that reads these
+//   parquet    a folder with data.list, a shard a line: utt, text, spk, instruct, wav,
+//              speech_token, utt_embedding
 // Paths in a source: the working directory if the file is there, else the source's folder.
 //
 // DataError: nothing there, format unknown, a malformed line (named), two rows of one id (both
