@@ -4,9 +4,15 @@
 
 namespace ttsft {
 
-LanguageStage::Sequence LanguageStage::alone(const Sample& sample) {
+std::unique_ptr<Batch> LanguageStage::probe_batch(const Sample& sample) {
   const Sample* row = &sample;
-  return sequence(*make_batch(std::span(&row, 1), Draw{}));
+  return collate(std::span(&row, 1), Draw{});
+}
+
+LanguageStage::Sequence LanguageStage::alone(const Sample& sample) {
+  const auto batch = probe_batch(sample);
+  move_to(*batch, module().parameters().front().device());
+  return sequence(*batch);
 }
 
 Probe LanguageStage::train_probe(const Sample& sample) {

@@ -289,6 +289,7 @@ void PrepRun::finish() {
   index["set_files"] = describe_set_files(writer_->folder(), preparer_->set_files());
   if (stop_signal() != 0) stop();
   writer_->finish(order, validation_, rejected, std::move(index));
+  preparer_->write_for_upstream(PreparedSet::open(writer_->folder(), adapter_.info().name));
 }
 
 void PrepRun::split() {

@@ -43,6 +43,8 @@ class LanguageStage : public Stage {
   // New positions [1, n, D] -> their states [1, n, D], up to but without the last norm.
   using Forward = std::function<torch::Tensor(const torch::Tensor& inputs)>;
 
+  // The batch that is probed, on the CPU: in the layout that is decoded.
+  virtual std::unique_ptr<Batch> probe_batch(const Sample& sample);
   virtual Sequence sequence(const Batch& batch) = 0;
   virtual torch::Tensor forward(const torch::Tensor& inputs) = 0;  // all positions at once
   // Remembers what it was fed. capacity: positions it will get; inputs are like `like`.

@@ -10,6 +10,7 @@
 
 #include "ttsft/audio/audio.h"
 #include "ttsft/audio/guards.h"
+#include "ttsft/data/prepared_set.h"
 #include "ttsft/data/utterance.h"
 
 namespace ttsft {
@@ -61,6 +62,9 @@ class Preparer {
   // index.json should say about them.
   virtual nlohmann::ordered_json finish(const std::vector<Utterance>& rows,
                                         const std::filesystem::path& folder) = 0;
+  // The finished set in the form of upstream's tools, for these alone: ttsft reads none of it.
+  // Called after the index was written, with nothing but the set that a later step will open.
+  virtual void write_for_upstream(const PreparedSet& /*set*/) {}
   // Files and folders of the prepared folder that later steps read beside the rows. Those that are
   // there after finish() are covered by index.json.
   virtual std::vector<std::string> set_files() const { return {}; }
