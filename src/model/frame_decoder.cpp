@@ -120,9 +120,11 @@ void FrameDecoder::add_state(std::span<const RowPrompt> prompts) {
   tokens_ = join_grown(tokens_, torch::zeros({rows, kFrames}, whole));
   std::vector<uint64_t> seeds;
   std::vector<torch::Tensor> trailing;
-  std::vector<int64_t> last;
+  std::vector<int64_t> last, at_least, at_most;
   for (const RowPrompt& prompt : prompts) {
     seeds.push_back(prompt.seed);
+    at_least.push_back(prompt.at_least);
+    at_most.push_back(std::min(prompt.at_most, limit_));
     if (!prompt.trailing.defined()) continue;
     trailing.push_back(prompt.trailing);
     last.push_back(prompt.trailing.size(0) - 1);
@@ -135,8 +137,11 @@ void FrameDecoder::add_state(std::span<const RowPrompt> prompts) {
   }
   seeds_ = join_rows(seeds_, seed_words(seeds, device));
   number_ = join_rows(number_, torch::zeros({texts}, whole));
-  ended_ = join_rows(ended_, torch::full({texts}, limit_ <= 0, flags));
-  limited_ = join_rows(limited_, torch::full({texts}, limit_ <= 0, flags));
+  at_least_ = join_rows(at_least_, ids_on(at_least, device));
+  at_most_ = join_rows(at_most_, ids_on(at_most, device));
+  const torch::Tensor none = at_most_.narrow(0, texts_, texts) <= 0;
+  ended_ = join_rows(ended_, none);
+  limited_ = join_rows(limited_, none);
   // How many codes a frame has shows with the first one.
   if (codes_.defined())
     codes_ = join_grown(codes_, torch::zeros({texts, kFrames, codes_.size(2)}, whole));
@@ -167,7 +172,7 @@ void FrameDecoder::advance() {
 }
 
 TokenHistory FrameDecoder::history() const {
-  return {seen_, tokens_, per_row(number_)};
+  return {seen_, tokens_, per_row(number_), per_row(at_least_)};
 }
 
 FrameDecoder::Chosen FrameDecoder::search(const torch::Tensor& scores, const NoiseSource& noise) {
@@ -198,6 +203,7 @@ FrameDecoder::Chosen FrameDecoder::choose() {
     for (torch::Tensor* of_rows : {&said.seen, &said.tokens, &said.count})
       *of_rows = of_rows->view({texts_, 2, -1}).select(1, 0);
     said.count = said.count.squeeze(1);
+    said.at_least = at_least_;
   }
   const torch::Tensor chosen =
       choose_tokens(apply_rules(plan_.rules, scores, said), plan_.sampling, plan_.aware, said, noise);
@@ -239,7 +245,7 @@ void FrameDecoder::step() {
   }
   latest_number_ = number;
   number_ = number_ + (~ended_).to(torch::kInt64);
-  const torch::Tensor full = ~ended_ & (number_ >= limit_);
+  const torch::Tensor full = ~ended_ & (number_ >= at_most_);
   limited_ = limited_ | full;
   ended_ = ended_ | full;
   for (int64_t& steps : steps_) ++steps;
@@ -293,8 +299,8 @@ void FrameDecoder::keep(const std::vector<int64_t>& rows) {
   for (torch::Tensor* of_rows :
        {&state_, &logits_, &seen_, &tokens_, &latest_frame_, &latest_number_})
     if (of_rows->defined()) *of_rows = of_rows->index_select(0, index);
-  for (torch::Tensor* of_texts : {&seeds_, &number_, &ended_, &limited_, &codes_, &trailing_,
-                                  &last_trailing_})
+  for (torch::Tensor* of_texts : {&seeds_, &number_, &ended_, &limited_, &at_least_, &at_most_,
+                                  &codes_, &trailing_, &last_trailing_})
     if (of_texts->defined()) *of_texts = of_texts->index_select(0, texts);
   texts_ = std::ssize(rows);
 }
@@ -316,7 +322,7 @@ std::vector<DecodedRow> FrameDecoder::take(const std::vector<int64_t>& rows) {
   steps_.clear();
   for (torch::Tensor* held :
        {&state_, &logits_, &seen_, &tokens_, &latest_frame_, &latest_number_, &seeds_, &number_,
-        &ended_, &limited_, &codes_, &trailing_, &last_trailing_})
+        &ended_, &limited_, &at_least_, &at_most_, &codes_, &trailing_, &last_trailing_})
     *held = torch::Tensor();
   texts_ = 0;
   return result;

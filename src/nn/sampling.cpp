@@ -44,8 +44,9 @@ torch::Tensor keep_min_p(const torch::Tensor& scores, double p, int64_t min_keep
 torch::Tensor filter_scores(torch::Tensor scores, const SamplingOptions& options) {
   scores = scores / options.temperature;
   if (options.min_p_first) scores = keep_min_p(scores, options.min_p, options.min_keep);
+  if (options.top_p_first) scores = keep_top_p(scores, options.top_p, options.min_keep);
   scores = keep_top_k(scores, options.top_k, options.min_keep);
-  scores = keep_top_p(scores, options.top_p, options.min_keep);
+  if (!options.top_p_first) scores = keep_top_p(scores, options.top_p, options.min_keep);
   return options.min_p_first ? scores : keep_min_p(scores, options.min_p, options.min_keep);
 }
 

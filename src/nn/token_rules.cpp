@@ -46,6 +46,19 @@ class NoEndBefore : public TokenRule {
   std::vector<int64_t> ids_;
 };
 
+class NoEndBeforeOwn : public TokenRule {
+ public:
+  explicit NoEndBeforeOwn(torch::Tensor ids) : ids_(std::move(ids)) {}
+  torch::Tensor apply(const torch::Tensor& scores, const TokenHistory& history) const override {
+    if (!history.at_least.defined()) return scores;
+    const torch::Tensor early = (history.count < history.at_least).unsqueeze(1);
+    return scores.masked_fill(early & ids_, kNever);
+  }
+
+ private:
+  torch::Tensor ids_;
+};
+
 // How often each row's candidate stands among its latest tokens, [R].
 torch::Tensor times_among_latest(const torch::Tensor& candidate, const RepetitionAware& aware,
                                  const TokenHistory& history) {
@@ -80,6 +93,10 @@ std::shared_ptr<const TokenRule> allowed_ids(torch::Tensor allowed) {
 
 std::shared_ptr<const TokenRule> no_end_before(int64_t tokens, std::vector<int64_t> ids) {
   return std::make_shared<NoEndBefore>(tokens, std::move(ids));
+}
+
+std::shared_ptr<const TokenRule> no_end_before_own(torch::Tensor ids) {
+  return std::make_shared<NoEndBeforeOwn>(std::move(ids));
 }
 
 torch::Tensor choose_tokens(const torch::Tensor& scores, const SamplingOptions& options,

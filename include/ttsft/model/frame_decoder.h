@@ -76,6 +76,7 @@ class FrameDecoder {
   torch::Tensor seen_, tokens_;          // [R, V] bool, [R, capacity]
   torch::Tensor seeds_, number_;         // [B, 2], [B]: frames made so far
   torch::Tensor ended_, limited_;        // [B], bool
+  torch::Tensor at_least_, at_most_;     // [B], frames
   torch::Tensor codes_;                  // [B, capacity, C]
   torch::Tensor trailing_, last_trailing_;  // [B, R, D]; [B], the last row of each; undefined: none
   torch::Tensor latest_frame_, latest_number_;  // [R, C], [R], still to be fed; undefined: nothing

@@ -24,6 +24,8 @@ struct RowPrompt {
   // to all further ones. Undefined: nothing. [R, D]
   torch::Tensor trailing;
   uint64_t seed = 0;  // of the text's draws
+  int64_t at_least = 0;  // frames before it may end, where the plan has a rule for it
+  int64_t at_most = std::numeric_limits<int64_t>::max();  // frames, if the plan allows more
 };
 
 // How tokens are chosen.

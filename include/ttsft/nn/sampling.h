@@ -13,6 +13,7 @@ struct SamplingOptions {
   double top_p = 1.0;        // 1: off
   double min_p = 0.0;        // 0: off
   bool min_p_first = false;  // before top-k and top-p, as Chatterbox does it
+  bool top_p_first = false;  // before top-k: of all probabilities, as CosyVoice does it
   int64_t min_keep = 1;  // no filter leaves fewer; Hugging Face keeps 2 for each beam of a search
 };
 

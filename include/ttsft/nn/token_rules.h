@@ -19,6 +19,7 @@ struct TokenHistory {
   torch::Tensor seen;    // [R, V], bool: ids that count as said
   torch::Tensor tokens;  // [R, capacity], int64: chosen ids in order
   torch::Tensor count;   // [R], int64: how many of them there are
+  torch::Tensor at_least{};  // [R], int64: how many a row must have; undefined: any number
 };
 
 class TokenRule {
@@ -38,6 +39,9 @@ std::shared_ptr<const TokenRule> repetition_penalty(double penalty);
 std::shared_ptr<const TokenRule> allowed_ids(torch::Tensor allowed);
 // The ids are not chosen before so many tokens have been.
 std::shared_ptr<const TokenRule> no_end_before(int64_t tokens, std::vector<int64_t> ids);
+
+// Nor before each row has as many as it must have (TokenHistory::at_least).
+std::shared_ptr<const TokenRule> no_end_before_own(torch::Tensor ids);  // bool [V]
 
 // Repetition aware sampling (VALL-E 2, Chen et al. 2024): a draw that stands often enough among the
 // latest tokens is replaced by another one.
