@@ -9,7 +9,7 @@
 #include "ttsft/core/error.h"
 #include "ttsft/core/strings.h"
 #include "ttsft/io/mapped_file.h"
-#include "wire.h"
+#include "ttsft/io/wire.h"
 
 namespace ttsft {
 namespace {

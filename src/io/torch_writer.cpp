@@ -77,6 +77,7 @@ class Pickler {
   PickleWriter pickle_;
   std::vector<TensorView> storages_;  // the first tensor that looks into each
   std::map<std::tuple<const std::byte*, size_t, DType>, std::string> keys_;
+  std::map<std::string, std::string> awaited_;  // by the tensor's name
 };
 
 // Tensors of the same memory share a storage, as tied weights do in PyTorch.
@@ -85,6 +86,9 @@ std::string Pickler::storage_of(const TensorView& tensor) {
   const std::tuple place(tensor.bytes.data(), tensor.bytes.size(), tensor.dtype);
   if (!tensor.bytes.empty()) {
     const auto [known, is_new] = keys_.emplace(place, fresh);
+    if (!is_new) return known->second;
+  } else if (may_lack_bytes_ && !tensor.name.empty()) {
+    const auto [known, is_new] = awaited_.emplace(tensor.name, fresh);
     if (!is_new) return known->second;
   }
   storages_.push_back(tensor);

@@ -1,4 +1,4 @@
-#include "wire.h"
+#include "ttsft/io/wire.h"
 
 #include <cstring>
 #include <stdexcept>

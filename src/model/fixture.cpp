@@ -9,6 +9,7 @@
 #include "ttsft/io/atomic_file.h"
 #include "ttsft/io/safetensors.h"
 #include "ttsft/io/torch_file.h"
+#include "ttsft/io/wire.h"
 #include "ttsft/nn/rng.h"
 #include "ttsft/nn/weights.h"
 
@@ -105,6 +106,35 @@ void write_torch_tensors(const FixtureFile& file, const std::filesystem::path& t
   write_torch_file(target, root);
 }
 
+// Field numbers: io/onnx.cpp.
+void write_onnx(const FixtureFile& file, const std::filesystem::path& target, uint64_t seed,
+                Meter& meter) {
+  WireWriter graph, model;
+  for (const FixtureNode& node : file.nodes) {
+    WireWriter message;
+    for (const std::string& input : node.inputs) message.bytes(1, input);
+    message.bytes(2, node.name + "_output_0");
+    message.bytes(3, node.name);
+    message.bytes(4, node.op);
+    graph.message(1, message);
+  }
+  for (const FixtureTensor& spec : file.tensors) {
+    std::string values(static_cast<size_t>(byte_size(spec)), '\0');
+    fill(spec, derive_seed(seed, file.path + ":" + spec.name),
+         std::as_writable_bytes(std::span(values)));
+    WireWriter tensor;
+    for (const int64_t size : spec.shape) tensor.integer(1, static_cast<uint64_t>(size));
+    tensor.integer(2, 1);  // float32
+    tensor.bytes(8, spec.name);
+    tensor.bytes(9, values);
+    graph.message(5, tensor);
+    meter.advance(byte_size(spec), file.path);
+  }
+  model.integer(1, 8);
+  model.message(7, graph);
+  write_text_atomic(target, model.data());
+}
+
 void write_tensors(const FixtureFile& file, const std::filesystem::path& target, uint64_t seed,
                    Meter& meter) {
   std::vector<TensorView> shapes;
@@ -136,6 +166,8 @@ void write_fixture(const std::vector<FixtureFile>& files, const std::filesystem:
     const std::filesystem::path target = folder.path() / file.path;
     if (file.tensors.empty()) {
       write_text_atomic(target, file.text);
+    } else if (target.extension() == ".onnx") {
+      write_onnx(file, target, seed, meter);
     } else if (is_torch_file(target)) {
       write_torch_tensors(file, target, seed, meter);
     } else {

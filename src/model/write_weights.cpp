@@ -81,7 +81,11 @@ void write_weights(const std::filesystem::path& file, const std::vector<WrittenT
     return;
   }
   TorchValue::Dict dict;
-  for (const TensorView& view : views) dict.push_back({view.name, {view}});
+  for (size_t i = 0; i < views.size(); ++i) {
+    TensorView view = views[i];
+    if (view.bytes.empty() && !tensors[i].tied_to.empty()) view.name = tensors[i].tied_to;
+    dict.push_back({tensors[i].name, {view}});
+  }
   write_torch_file(file, TorchValue{dict}, fill);
 }
 

@@ -5,7 +5,7 @@
 
 #include <cstring>
 
-#include "src/io/wire.h"
+#include "ttsft/io/wire.h"
 #include "tests/support/temporary_folder.h"
 #include "ttsft/core/error.h"
 

@@ -1,4 +1,4 @@
-#include "src/io/wire.h"
+#include "ttsft/io/wire.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

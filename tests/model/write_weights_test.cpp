@@ -55,6 +55,27 @@ TEST_F(WriteWeights, BothLayoutsKeepReplaceCastAndRename) {
   EXPECT_THAT(order, ElementsAre("model.wide", "half", "count"));
 }
 
+TEST_F(WriteWeights, TiedTensorsAreOneStorage) {
+  std::vector<WrittenTensor> tensors = {as_they_are(base->tensors())[2]};
+  tensors.push_back(tensors[0]);
+  tensors[1].name = "head";
+  tensors[1].tied_to = "wide";
+  for (const bool changed : {false, true}) {
+    int made = 0;
+    WeightChanges changes;
+    if (changed)
+      changes["wide"] = [&] {
+        ++made;
+        return torch::full({2, 3}, 0.5);
+      };
+    write_weights(folder / "tied.pt", tensors, changes);
+    const auto file = open_tensor_file(folder / "tied.pt");
+    EXPECT_EQ(file->at("wide").bytes.data(), file->at("head").bytes.data()) << changed;
+    EXPECT_EQ(read(*file, "head")[0][1].item<double>(), changed ? 0.5 : 1.0);
+    EXPECT_EQ(made, changed ? 1 : 0);
+  }
+}
+
 TEST_F(WriteWeights, CountsWhatRoundingTookAway) {
   const torch::Tensor half = read(*base, "half").to(torch::kFloat32);  // 1 2 3 4
   // Half a step of bfloat16 is 2^-9 below 2 and 2^-8 below 4.

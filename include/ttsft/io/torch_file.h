@@ -56,8 +56,8 @@ class TorchFile : public TensorFile {
 
 // As torch.save writes it (zip, protocol 2, storages at 64-byte boundaries): torch.load reads it
 // with weights_only=True. Atomic. The tensors' bytes must be contiguous. With `fill`, one after the
-// other the tensors that have values but no bytes are asked for: data too large to hold. Each of
-// these has a storage of its own.
+// other the tensors that have values but no bytes are asked for: data too large to hold. Those of
+// one name are one storage, asked for once.
 void write_torch_file(const std::filesystem::path& file, const TorchValue& root,
                       const TensorFill& fill = nullptr, Durability durability = Durability::kDisk);
 

@@ -31,10 +31,16 @@ struct FixtureTensor {
   } fill = Fill::kNormal;  // kSmall: biases, near 0; kCount: usage counters, 1..2
   double scale = 0.02;     // standard deviation of kNormal
 };
+// Of an ONNX file: what uses the tensors.
+struct FixtureNode {
+  std::string op, name;
+  std::vector<std::string> inputs;
+};
 struct FixtureFile {
   std::string path;                    // within the checkpoint folder
   std::vector<FixtureTensor> tensors;  // a safetensors file, or
   std::string text;                    // a text file
+  std::vector<FixtureNode> nodes{};    // of an .onnx
 };
 
 // Of models/<folder>/fixture; UsageError when models.def has no such folder.

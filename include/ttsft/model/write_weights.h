@@ -26,6 +26,9 @@ struct WrittenTensor {
   DType dtype;       // in the new file: values are cast to it, once
   // In the new file, for a change that grows the tensor; empty: the base's.
   std::vector<int64_t> shape{};
+  // Name in the new file of a tensor that it is tied to, where both change: in torch.save's form
+  // they share its storage. Empty: its own. (Tensors that do not change share what they shared.)
+  std::string tied_to{};
   const std::vector<int64_t>& new_shape() const { return shape.empty() ? base.shape : shape; }
 };
 
