@@ -220,8 +220,11 @@ Json dry_result(const std::vector<Candidate>& candidates, const Split& split) {
 
 }  // namespace
 
-nlohmann::ordered_json run_eval(const RunConfig& config, const ModelAdapter& adapter,
+nlohmann::ordered_json run_eval(const RunConfig& given, const ModelAdapter& adapter,
                                 const EvalOptions& options) {
+  RunConfig config = given;
+  if (const auto own = stage_run(given, given.train.stage); std::filesystem::is_directory(own))
+    config.run = own;
   refuse_speech(config);
   require(config, config.data.prepared, "data.prepared");
   const std::vector<Candidate> candidates = candidates_of(config);

@@ -149,6 +149,13 @@ std::string recorded_stage(const CheckpointRef& ref) {
   return fs::exists(file) ? dumped_value(read_text(file), "train.stage").value_or("") : "";
 }
 
+fs::path stage_run(const RunConfig& config, const std::string& stage) {
+  const fs::path file = config.run / kResolvedConfig;
+  if (config.run.empty() || !fs::exists(file)) return config.run;
+  const auto recorded = dumped_value(read_text(file), "train.stage");
+  return recorded && *recorded != stage ? config.run / stage : config.run;
+}
+
 std::string step_folder_name(int64_t step) {
   std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), "step-%08lld", static_cast<long long>(step));

@@ -46,7 +46,9 @@ struct Part {
 Part resolve_part(const RunConfig& config, const ModelInfo& info, const std::string& name) {
   const auto [wanted, plain] = split_stage(name);
   if (!wanted.empty()) require_known(wanted, name, info);
-  Part part{wanted, resolve_checkpoint(config, plain, wanted)};
+  RunConfig run = config;
+  run.run = stage_run(config, wanted.empty() ? config.train.stage : wanted);
+  Part part{wanted, resolve_checkpoint(fs::is_directory(run.run) ? run : config, plain, wanted)};
   const std::string own = stage_of(part.checkpoint, info);
   if (wanted.empty()) {
     part.stage = own;

@@ -12,6 +12,7 @@
 #include "ttsft/core/hash.h"
 #include "ttsft/core/log.h"
 #include "ttsft/core/strings.h"
+#include "ttsft/model/checkpoint.h"
 #include "ttsft/model/load_stage.h"
 #include "ttsft/nn/checkpointing.h"
 #include "ttsft/nn/rng.h"
@@ -126,6 +127,7 @@ ordered_json run_train(const RunConfig& given, const ModelAdapter& adapter,
   // What is recorded and compared is the precision that `auto` means here: on another device it is
   // another run.
   RunConfig config = given;
+  config.run = stage_run(given, given.train.stage);
   config.precision = precision_name(make_context(given).dtype);
   config.lora.targets = lora_targets(given, info);
   const ModelContext context = make_context(config);

@@ -16,7 +16,8 @@ namespace fs = std::filesystem;
 PeftConfig peft_config(const RunConfig& config, const std::vector<AdapterSite>& sites,
                        const LoraTargets& targets, const std::string& task_type) {
   PeftConfig peft;
-  peft.task_type = task_type;
+  // Modules of the other stages are no language models.
+  peft.task_type = config.train.stage == "lm" ? task_type : "";
   peft.r = config.lora.rank;
   peft.lora_alpha = config.lora.alpha;
   peft.lora_dropout = config.lora.dropout;

@@ -219,11 +219,16 @@ TEST_P(Contract, ExportOfAFullCheckpointIsTheIdentity) {
   run_export(world().config, adapter(), options);
   int files = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(checkpoint.folder)) {
-    if (entry.path().extension() != ".safetensors") continue;
+    const std::filesystem::path again =
+        out / std::filesystem::relative(entry.path(), checkpoint.folder);
     if (entry.path().parent_path().filename() == "trainer_state") continue;
+    if (entry.path().extension() == ".pt") {
+      EXPECT_EQ(read_bytes(entry.path()), read_bytes(again)) << again;
+      ++files;
+    }
+    if (entry.path().extension() != ".safetensors") continue;
     const SafetensorsReader one = SafetensorsReader::open(entry.path());
-    const SafetensorsReader two =
-        SafetensorsReader::open(out / std::filesystem::relative(entry.path(), checkpoint.folder));
+    const SafetensorsReader two = SafetensorsReader::open(again);
     ASSERT_EQ(one.tensors().size(), two.tensors().size()) << entry.path();
     for (size_t i = 0; i < one.tensors().size(); ++i) {
       const TensorView &a = one.tensors()[i], &b = two.tensors()[i];

@@ -39,6 +39,10 @@ std::string recorded_stage(const CheckpointRef& checkpoint);
 std::vector<CheckpointRef> resolve_checkpoints(const RunConfig& config,
                                                const std::vector<std::string>& names);
 
+// Where the run of a stage lies: the run folder, or, where that holds the run of another stage, a
+// folder of the stage's name in it. So one run file serves both: train.stage=flow beside lm.
+std::filesystem::path stage_run(const RunConfig& config, const std::string& stage);
+
 // Checkpoints of the run that are complete, by step.
 std::vector<CheckpointRef> run_checkpoints(const RunConfig& config);
 
