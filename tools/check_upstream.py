@@ -25,14 +25,15 @@ class Model:
 
     packages: for pip; alone: without what they depend on, which pins other versions or is not
     needed here; files: of the fixture; source: what to clone, where upstream is no package, and a
-    file of it; trainer: a file of --finetuning.
+    file of it; also: a folder of that clone with more modules; trainer: a file of --finetuning.
     """
 
-    def __init__(self, name, venv, packages, alone=(), files=(), source=None, trainer=None):
+    def __init__(self, name, venv, packages, alone=(), files=(), source=None, also=None,
+                 trainer=None):
         self.fixture = ROOT / "tests/fixtures" / name
         self.checks = f"upstream.{name}.checks"
         self.venv, self.packages, self.alone = ROOT / ".deps" / venv, packages, list(alone)
-        self.files, self.source, self.trainer = files, source, trainer
+        self.files, self.source, self.also, self.trainer = files, source, also, trainer
 
 
 MODELS = {
@@ -53,6 +54,16 @@ MODELS = {
         files=("checkpoint/gpt.pth", "audio/ref.wav", "expected/prep/train_manifest.jsonl"),
         source=("https://github.com/index-tts/index-tts --branch v2.0.0",
                 "indextts/gpt/model_v2.py"), trainer="trainers/train_gpt_v2.py"),
+    "cosyvoice3": Model(
+        "cosyvoice3", "upstream-venv-cosyvoice3",
+        [*COMMON, "transformers==4.51.3", "HyperPyYAML==1.2.3", "omegaconf", "einops",
+         "x-transformers==2.11.24", "onnxruntime", "pyworld", "pyarrow", "pandas", "inflect", "soundfile",
+         "modelscope", "lightning", "hydra-core", "matplotlib", "rich", "gdown", "wget",
+         "tiktoken", "more-itertools"],
+        alone=("openai-whisper==20250625", "diffusers==0.29.0", "conformer==0.3.2"),
+        files=("checkpoint/llm.pt", "audio/metadata.csv"),
+        source=("--recursive https://github.com/FunAudioLLM/CosyVoice", "cosyvoice/llm/llm.py"),
+        also="third_party/Matcha-TTS"),
 }
 
 
@@ -81,7 +92,8 @@ def parse_arguments():
                              " indextts2: a clone of the community's indextts2-finetuning: then"
                              " its own code reads the prepared sets too")
     parser.add_argument("--source", type=Path,
-                        help="indextts2: a clone of index-tts at v2.0.0, which is no package")
+                        help="indextts2: a clone of index-tts at v2.0.0; cosyvoice3: a clone of CosyVoice"
+                             " with its submodule; neither is a package")
     arguments = parser.parse_args()
     model = MODELS[arguments.model]
     arguments.fixture = arguments.fixture or model.fixture
@@ -140,6 +152,8 @@ def main():
     kept.mkdir(parents=True, exist_ok=True)
     if arguments.source:
         sys.path.insert(1, str(arguments.source))
+        if model.also:
+            sys.path.insert(2, str(arguments.source / model.also))
     try:
         checks = importlib.import_module(model.checks)  # only here are upstream's packages at hand
         failed = checks.run_all(arguments, kept)

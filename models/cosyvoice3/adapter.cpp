@@ -54,6 +54,7 @@ class CosyVoice3Adapter : public Adapter {
     options_of(config).mode = "cross_lingual";
     options_of(config).normalize = "off";
     options_of(config).bistream = 0;
+    options_of(config).min_token_text_ratio = 0;  // a clip may be shorter than upstream lets it be
   }
 
   std::vector<std::string> encoded_keys() const override { return {"speech_token"}; }
@@ -68,6 +69,12 @@ class CosyVoice3Adapter : public Adapter {
     return info().title + ": Qwen2 of " + std::to_string(lm.num_hidden_layers) + " layers of " +
            std::to_string(lm.hidden_size) + ", " + std::to_string(lm.codes) + " codes, " +
            std::to_string(stored_voices(folder).size()) + " stored voices";
+  }
+
+  Abilities abilities(const std::filesystem::path& folder) const override {
+    Abilities can = ModelAdapter::abilities(folder);
+    can.stream = true;
+    return can;
   }
 
   std::unique_ptr<Stage> make_stage(const ModelContext& context,

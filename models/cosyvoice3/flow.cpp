@@ -26,7 +26,8 @@ FlowOptions flow_options(const TensorFile& flow) {
   return options;
 }
 
-FlowImpl::FlowImpl(const FlowOptions& options) : TokenFlowImpl(options.tokens) {
+FlowImpl::FlowImpl(const FlowOptions& options)
+    : TokenFlowImpl(options.tokens), codes_ahead_(options.lookahead.lookahead) {
   pre_lookahead_layer = register_module("pre_lookahead_layer", PreLookahead(options.lookahead));
   estimator_ = register_module("decoder", ModuleGroup())->add("estimator", Dit(options.dit));
 }

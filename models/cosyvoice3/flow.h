@@ -28,12 +28,14 @@ class FlowImpl : public TokenFlowImpl {
  public:
   explicit FlowImpl(const FlowOptions& options);
   FlowEstimator& network() override { return *estimator_; }
+  int64_t codes_ahead() const { return codes_ahead_; }  // that a code hears: 3
 
  protected:
   torch::Tensor encode(const torch::Tensor& embedded, const RowLengths& lengths,
                        const StageProbe& probe) override;
 
  private:
+  int64_t codes_ahead_;
   PreLookahead pre_lookahead_layer{nullptr};
   Dit estimator_{nullptr};  // decoder.estimator
 };

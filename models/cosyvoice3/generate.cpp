@@ -8,7 +8,6 @@
 namespace ttsft::cosyvoice3 {
 namespace {
 
-constexpr int64_t kLeastPerToken = 2, kMostPerToken = 20;  // codes of a token of text
 constexpr int64_t kLongestSilence = 5;
 constexpr std::array<int64_t, 11> kSilent = {1, 2, 28, 29, 55, 248, 494, 2241, 2242, 2322, 2323};
 
@@ -25,8 +24,9 @@ RowPrompt SpeechModel::prompt(const LmPrompt& given, const std::vector<int64_t>&
   RowPrompt prompt;
   prompt.inputs = torch::cat(
       {lm_->speech(ids({config_.sos()})), lm_->text(ids(words)), lm_->speech(ids(speech))});
-  prompt.at_least = kLeastPerToken * std::ssize(text);
-  prompt.at_most = kMostPerToken * std::ssize(text);
+  const auto tokens = static_cast<double>(text.size());
+  prompt.at_least = static_cast<int64_t>(limits_.least * tokens);
+  prompt.at_most = static_cast<int64_t>(limits_.most * tokens);
   return prompt;
 }
 

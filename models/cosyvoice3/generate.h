@@ -15,13 +15,17 @@ struct LmPrompt {
   std::vector<int64_t> codes;  // of the prompt; empty: it is not heard
 };
 
+// Codes that a token of text has.
+struct LengthLimits {
+  double least, most;
+};
+
 class SpeechModel : public SpeechLm {
  public:
-  SpeechModel(Lm lm, const LmConfig& config, torch::TensorOptions options)
-      : lm_(std::move(lm)), config_(config), options_(options) {}
+  SpeechModel(Lm lm, const LmConfig& config, LengthLimits limits, torch::TensorOptions options)
+      : lm_(std::move(lm)), config_(config), limits_(limits), options_(options) {}
 
-  // sos | prompt text, text | task | prompt codes. A text of n tokens has 2 n codes or more, and at
-  // most 20 n.
+  // sos | prompt text, text | task | prompt codes. The limits count the text's own tokens.
   RowPrompt prompt(const LmPrompt& prompt, const std::vector<int64_t>& text);
 
   KvCache make_cache(int64_t rows, int64_t capacity) const override;
@@ -35,6 +39,7 @@ class SpeechModel : public SpeechLm {
  private:
   Lm lm_;
   LmConfig config_;
+  LengthLimits limits_;
   torch::TensorOptions options_;
 };
 

@@ -20,6 +20,8 @@ struct Options : Section {
   std::string reference_text;
   std::string normalize = "words";  // words | upstream | off
   double speed = 1.0;
+  double min_token_text_ratio = 2;  // codes of a token of text
+  double max_token_text_ratio = 20;
 
   void bind(Binder& b) override;
   void validate() const override;

@@ -1,6 +1,7 @@
 #include "models/cosyvoice3/prep.h"
 
 #include <cmath>
+#include <sstream>
 
 #include "models/cosyvoice3/upstream_files.h"
 #include "ttsft/core/error.h"
@@ -16,6 +17,26 @@ constexpr const char* kFormat =
 constexpr double kSecondsOnCpu = 60;  // of a batch
 
 }  // namespace
+
+std::string filtered(const FilterConfig& filter, double seconds, int64_t text_tokens) {
+  const auto number = [](double value) {
+    std::ostringstream text;
+    text << value << " s";
+    return text.str();
+  };
+  if (seconds < filter.min_seconds || seconds > filter.max_seconds)
+    return number(seconds) + " long, upstream's filter allows " + number(filter.min_seconds) +
+           " to " + number(filter.max_seconds);
+  const std::string tokens = std::to_string(text_tokens) + " tokens of text";
+  if (text_tokens < filter.min_text_tokens) return "the text has no token";
+  if (text_tokens > filter.max_text_tokens)
+    return tokens + ", upstream's filter allows " + std::to_string(filter.max_text_tokens) +
+           ": cut the clip at a sentence end";
+  const double ratio = static_cast<double>(text_tokens) / (100 * seconds);
+  if (ratio < filter.min_ratio || ratio > filter.max_ratio)
+    return tokens + " in " + number(seconds) + ": is this the text of the clip?";
+  return "";
+}
 
 SpeechPreparer::SpeechPreparer(const ModelContext& context)
     : RecordingPreparer(context, kSecondsOnCpu),
@@ -45,24 +66,11 @@ bool SpeechPreparer::needs_audio(const Utterance& utterance) const {
   return !utterance.row.contains("speech_token") || !utterance.row.contains("utt_embedding");
 }
 
-std::string SpeechPreparer::filtered(double seconds, int64_t text_tokens) const {
-  const FilterConfig& f = config_.filter;
-  const std::string tokens = std::to_string(text_tokens) + " tokens of text";
-  if (text_tokens < f.min_text_tokens) return "the text has no token";
-  if (text_tokens > f.max_text_tokens)
-    return tokens + ", upstream's filter allows " + std::to_string(f.max_text_tokens) +
-           ": cut the clip at a sentence end";
-  const double ratio = static_cast<double>(text_tokens) / (100 * seconds);
-  if (ratio < f.min_ratio || ratio > f.max_ratio)
-    return tokens + " in " + std::to_string(seconds) + " s: is this the text of the clip?";
-  return "";
-}
-
 void SpeechPreparer::load(PrepItem& item) const {
   if (!needs_audio(*item.utterance)) return;
   item.text_ids = text_.encode(item.utterance->text);
   const double seconds = static_cast<double>(item.audio.samples.size()) / item.audio.sample_rate;
-  item.refused = filtered(seconds, std::ssize(item.text_ids));
+  item.refused = filtered(config_.filter, seconds, std::ssize(item.text_ids));
   if (!item.refused.empty()) return;
   item.wave = resampled(item.audio, kTokenizerRate);
 }
@@ -86,7 +94,7 @@ void SpeechPreparer::take_encoded(PrepItem& item) {
   const Utterance& utterance = *item.utterance;
   const EncodedClip clip = read_encoded(utterance.row, config_.lm, utterance.where);
   const double seconds = static_cast<double>(clip.codes.size()) / kCodesPerSecond;
-  item.refused = filtered(seconds, std::ssize(text_.encode(utterance.text)));
+  item.refused = filtered(config_.filter, seconds, std::ssize(text_.encode(utterance.text)));
   if (item.refused.empty()) fill_row(item, clip);
 }
 

@@ -12,6 +12,9 @@
 
 namespace ttsft::cosyvoice3 {
 
+// Why upstream's filter would drop a clip, which it does without a word; "": it stays.
+std::string filtered(const FilterConfig& filter, double seconds, int64_t text_tokens);
+
 class SpeechPreparer : public RecordingPreparer {
  public:
   explicit SpeechPreparer(const ModelContext& context);
@@ -28,8 +31,6 @@ class SpeechPreparer : public RecordingPreparer {
   void take_encoded(PrepItem& item) override;
 
  private:
-  // Refused, in words, where upstream's filter would drop the clip without any.
-  std::string filtered(double seconds, int64_t text_tokens) const;
   void fill_row(PrepItem& item, const EncodedClip& clip) const;
 
   const Options& options_;

@@ -6,6 +6,7 @@
 #include "ttsft/core/error.h"
 #include "ttsft/core/log.h"
 #include "ttsft/model/merge_adapter.h"
+#include "ttsft/text/split.h"
 
 namespace ttsft::cosyvoice3 {
 namespace {
@@ -37,7 +38,8 @@ SpeechSynthesizer::SpeechSynthesizer(const ModelContext& context, const Checkpoi
   wear_adapter(*flow, own, lora_scale, context.device, torch::kFloat32);
   acoustic_ = std::make_unique<Acoustic>(
       flow, load_causal_hift(open_tensor_file(folder / "hift.pt"), context.device), voice_.flow,
-      options_.speed, context.device);
+      AcousticOptions{options_.speed, config_.chunk_codes, options_.mask() == FlowMask::kStreaming},
+      context.device);
 }
 
 fs::path SpeechSynthesizer::folder_of_voice() const {
@@ -93,7 +95,9 @@ void SpeechSynthesizer::load() {
                   context_.dtype);
   lm->eval();
   wear_adapter(*lm, own, lora_scale_, context_.device, context_.dtype);
-  lm_ = std::make_unique<SpeechModel>(lm, config_.lm, tensor_options());
+  lm_ = std::make_unique<SpeechModel>(
+      lm, config_.lm, LengthLimits{options_.min_token_text_ratio, options_.max_token_text_ratio},
+      tensor_options());
   const auto codes_of_prompt = [&] {
     const torch::Tensor codes = voice_.flow.prompt_token.contiguous();
     lm_prompt_.codes.assign(codes.data_ptr<int64_t>(), codes.data_ptr<int64_t>() + codes.numel());
@@ -135,6 +139,14 @@ RowPrompt SpeechSynthesizer::prompt(const std::string& segment, uint64_t seed,
                                     std::span<const torch::Tensor> /*earlier*/) {
   const c10::InferenceMode inference;
   const bool with_prompt = mode_ == Mode::kCrossLingual || mode_ == Mode::kSft;
+  const int64_t said = count_characters(options_.reference_text);
+  const int64_t to_say = count_characters(segment);
+  if (mode_ == Mode::kZeroShot && 2 * to_say < said && !warned_) {
+    log_warning("a text of ", to_say, " characters behind a reference of ", said,
+                ": words may be lost or come twice; take a shorter reference, or mode: "
+                "cross_lingual");
+    warned_ = true;  // of a file of texts, once
+  }
   const std::vector<int64_t> ids =
       text_.encode(with_prompt ? TextFrontend::with_prompt(segment) : segment);
   RowPrompt prompt = lm_->prompt(lm_prompt_, ids);

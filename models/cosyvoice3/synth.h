@@ -51,6 +51,7 @@ class SpeechSynthesizer : public Synthesizer {
   LmPrompt lm_prompt_;
   std::unique_ptr<Acoustic> acoustic_;
   std::unique_ptr<SpeechModel> lm_;
+  bool warned_ = false;
 };
 
 }  // namespace ttsft::cosyvoice3

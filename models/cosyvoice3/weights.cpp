@@ -69,7 +69,11 @@ void write_stage_file(const fs::path& base, const fs::path& out, const std::stri
   WeightChanges named;
   for (const auto& [name, change] : changes)
     named[file == kFlowFile ? name : llm_name(name)] = change;
-  if (named.contains(kTable) && source->find(kHead)) named[kHead] = named[kTable];
+  if (named.contains(kTable) && source->find(kHead)) {
+    named[kHead] = named[kTable];
+    for (WrittenTensor& tensor : tensors)
+      if (tensor.name == kHead) tensor.tied_to = kTable;
+  }
   fs::create_directories(out);
   write_weights(out / file, tensors, named, rounding);
 }

@@ -57,7 +57,8 @@ void TokenFlowImpl::check(const FlowRow& row) const {
   }
 }
 
-FlowConditions TokenFlowImpl::conditions(std::span<const FlowRow> rows, const StageProbe& probe) {
+FlowConditions TokenFlowImpl::conditions(std::span<const FlowRow> rows, const StageProbe& probe,
+                                         const FlowReach& reach) {
   const torch::Tensor& table = input_embedding->weight;
   const torch::TensorOptions like = table.options();
   RowLengths lengths;
@@ -69,39 +70,48 @@ FlowConditions TokenFlowImpl::conditions(std::span<const FlowRow> rows, const St
     speakers.push_back(row.embedding.flatten().to(like));
   }
   const torch::Tensor ids = torch::nn::utils::rnn::pad_sequence(codes, true).to(like.device());
-  const int64_t frames = options_.frames_per_code * ids.size(1);
+  const int64_t frames = options_.frames_per_code * (ids.size(1) - reach.ahead);
   for (const FlowRow& row : rows) prompts.push_back(padded(row.prompt_feat.to(like).t(), frames));
-  return conditions(ids, lengths, torch::stack(speakers), torch::stack(prompts), probe);
+  return conditions(ids, lengths, torch::stack(speakers), torch::stack(prompts), probe, reach);
 }
 
 FlowConditions TokenFlowImpl::conditions(const torch::Tensor& codes, const RowLengths& lengths,
                                          const torch::Tensor& speakers,
-                                         const torch::Tensor& prompts, const StageProbe& probe) {
+                                         const torch::Tensor& prompts, const StageProbe& probe,
+                                         const FlowReach& reach) {
   torch::Tensor embedded = input_embedding(codes);  // [B, T, width]
   const torch::Tensor spoken = Rows(lengths, codes.size(1), codes.device()).real(codes.size(1));
   if (spoken.defined()) embedded = embedded.masked_fill(~spoken.unsqueeze(-1), 0);
 
   FlowConditions given;
-  const torch::Tensor mu = encode(embedded, lengths, probe);
+  torch::Tensor mu = encode(embedded, lengths, probe);
+  mu = mu.narrow(1, 0, mu.size(1) - options_.frames_per_code * reach.ahead);
   if (probe) probe("mu", mu);
   given.mu = mu.transpose(1, 2);
   given.speaker = spk_embed_affine_layer(torch::nn::functional::normalize(speakers));
   if (probe) probe("spks", given.speaker);
   given.prompt = prompts;
-  if (spoken.defined()) given.real = spoken.repeat_interleave(options_.frames_per_code, 1);
+  // A row's last codes are not spoken: what is real is shorter by as many, at its end.
+  if (spoken.defined())
+    given.real = spoken.narrow(1, reach.ahead, spoken.size(1) - reach.ahead)
+                     .repeat_interleave(options_.frames_per_code, 1);
+  given.chunk = reach.chunk;
   return given;
 }
 
 std::vector<torch::Tensor> TokenFlowImpl::forward(std::span<const FlowRow> rows,
-                                                  const StageProbe& probe) {
+                                                  const StageProbe& probe, const FlowReach& reach) {
   if (rows.empty()) return {};
+  const auto frames_of = [&](const FlowRow& row) {
+    return options_.frames_per_code * (row.codes.numel() - reach.ahead);
+  };
   const bool guided = options_.guidance != 0;
-  FlowConditions given = conditions(rows, probe);
+  FlowConditions given = conditions(rows, probe, reach);
   const int64_t frames = given.mu.size(2);
   std::vector<torch::Tensor> noise;
   for (const FlowRow& row : rows) {
     const torch::Tensor z = row.z.dim() == 3 && row.z.size(0) == 1 ? row.z[0] : row.z;
-    const Shape wanted{options_.mels, options_.frames_per_code * row.codes.numel()};
+    const Shape wanted{options_.mels, frames_of(row)};
     if (z.sizes() != wanted) {
       wrong_shape("z", row.z,
                   "[1, " + std::to_string(wanted[0]) + ", " + std::to_string(wanted[1]) + "]");
@@ -125,8 +135,8 @@ std::vector<torch::Tensor> TokenFlowImpl::forward(std::span<const FlowRow> rows,
   std::vector<torch::Tensor> results;
   for (size_t b = 0; b < rows.size(); ++b) {
     const int64_t prompt = rows[b].prompt_feat.size(0);
-    const int64_t end = options_.frames_per_code * rows[b].codes.numel();
-    results.push_back(mel[static_cast<int64_t>(b)].narrow(1, prompt, end - prompt));
+    results.push_back(
+        mel[static_cast<int64_t>(b)].narrow(1, prompt, frames_of(rows[b]) - prompt));
   }
   return results;
 }

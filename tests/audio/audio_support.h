@@ -57,9 +57,4 @@ inline double rms(const std::vector<float>& samples) {
   return std::sqrt(sum / double(samples.size()));
 }
 
-inline std::string read_bytes(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
 }  // namespace ttsft::testing_audio

@@ -40,6 +40,11 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
+inline std::string read_bytes(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
 // The message of the Error of type E that fn throws; a test failure when it throws none.
 template <typename E, typename Fn>
 std::string message_of(const Fn& fn) {

@@ -61,12 +61,21 @@ class FlowEstimator {
                                  const FlowConditions& given, const StageProbe& probe = {}) = 0;
 };
 
+// How far rows reach. Where both are set, what is spoken before the last chunk's end does not change
+// when more codes follow.
+struct FlowReach {
+  int64_t chunk = 0;  // as FlowConditions::chunk
+  // The last codes of each row are heard by those before and not spoken, in place of silence: no
+  // less than the encoder sees ahead.
+  int64_t ahead = 0;
+};
+
 // One utterance.
 struct FlowRow {
   torch::Tensor codes;        // [T] int64: the prompt's codes, then the ones to speak
   torch::Tensor prompt_feat;  // [F, mels]: log-mel of the prompt, F <= frames_per_code T
   torch::Tensor embedding;    // [speaker]: of any length, which is taken to 1
-  torch::Tensor z;            // [mels, frames_per_code T], or with a 1 in front: noise
+  torch::Tensor z;            // [mels, frames_per_code (T - ahead)], or with a 1 in front: noise
 };
 
 // The parts that all of these flows have: input_embedding and spk_embed_affine_layer. A model's own
@@ -79,17 +88,19 @@ class TokenFlowImpl : public torch::nn::Module {
   // speakers [B, speaker], of any length; prompts [B, mels, frames_per_code T], 0 behind them.
   FlowConditions conditions(const torch::Tensor& codes, const RowLengths& lengths,
                             const torch::Tensor& speakers, const torch::Tensor& prompts,
-                            const StageProbe& probe = {});
+                            const StageProbe& probe = {}, const FlowReach& reach = {});
 
   // What the rows condition a velocity on; z is not read. DataError: codes outside the table,
   // tensors of a wrong shape. Stages: those of the encoder, mu [B, T, mels], spks [B, mels].
-  FlowConditions conditions(std::span<const FlowRow> rows, const StageProbe& probe = {});
+  FlowConditions conditions(std::span<const FlowRow> rows, const StageProbe& probe = {},
+                            const FlowReach& reach = {});
 
-  // Mel frames behind the prompt's, each [mels, frames_per_code T - F]. Rows of unequal length run
+  // Mel frames behind the prompt's, each [mels, frames_per_code (T - ahead) - F]. Rows of unequal length run
   // in one batch and come out as each would alone. DataError as conditions(), and for a wrong z.
   // Stages: those of conditions(), of embed_times() and of the first step's velocity(), rows with
   // the condition first.
-  std::vector<torch::Tensor> forward(std::span<const FlowRow> rows, const StageProbe& probe = {});
+  std::vector<torch::Tensor> forward(std::span<const FlowRow> rows, const StageProbe& probe = {},
+                                     const FlowReach& reach = {});
 
   virtual FlowEstimator& network() = 0;
   const TokenFlowOptions& options() const { return options_; }

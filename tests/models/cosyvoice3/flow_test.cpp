@@ -54,6 +54,15 @@ TEST_F(FlowTest, EveryStageIsUpstreams) {
   expect_close(mel, expected("synth", "zero_shot.mel"), 2e-4, "mel");
 }
 
+TEST_F(FlowTest, TheLastCodesMayBeHeardOnly) {
+  const torch::InferenceMode inference;
+  EXPECT_EQ(flow_->codes_ahead(), 3);
+  FlowRow row = zero_shot();
+  row.z = row.z.narrow(1, 0, row.z.size(1) - 6);
+  const torch::Tensor mel = flow_->forward(std::span(&row, 1), {}, {.ahead = 3})[0];
+  expect_close(mel, expected("synth", "zero_shot.mel_not_final"), 2e-4);
+}
+
 TEST_F(FlowTest, RowsOfABatchAreAsAlone) {
   const torch::InferenceMode inference;
   const FlowRow whole = zero_shot();
