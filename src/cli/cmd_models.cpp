@@ -22,6 +22,7 @@ ordered_json model_json(const ModelInfo& info) {
           {"stages", info.stages},
           {"lora", !info.lora_targets.empty()},
           {"lora_targets", info.lora_targets},
+          {"stage_lora_targets", info.stage_lora_targets},
           {"license", info.license.weights},
           {"commercial_use", info.license.commercial},
           {"license_note", info.license.note},
@@ -34,6 +35,15 @@ std::string hertz(int rate) {
   return rate > 0 ? std::to_string(rate) + " Hz" : "none";
 }
 
+// "q_proj, v_proj", and of the stages whose modules are called otherwise "; flow: to_q, to_k"
+std::string lora_text(const ModelInfo& info) {
+  if (info.lora_targets.empty()) return "no";
+  std::string text = "on " + join(info.lora_targets, ", ");
+  for (const auto& [stage, targets] : info.stage_lora_targets)
+    text += "; " + stage + ": " + join(targets, ", ");
+  return text;
+}
+
 void describe(const ModelInfo& info, std::ostream& out) {
   const Rates& rates = info.rates;
   out << info.name << ": " << info.title << "\n"
@@ -42,8 +52,7 @@ void describe(const ModelInfo& info, std::ostream& out) {
       << ", speaker encoder " << hertz(rates.speaker_encoder) << "; " << rates.frames_per_second
       << " frames a second\n"
       << "  stages    " << join(info.stages, ", ") << "\n"
-      << "  LoRA      "
-      << (info.lora_targets.empty() ? "no" : "on " + join(info.lora_targets, ", ")) << "\n"
+      << "  LoRA      " << lora_text(info) << "\n"
       << "  licence   " << info.license.weights << ", commercial use "
       << (info.license.commercial ? "allowed" : "forbidden")
       << (info.license.note.empty() ? "" : " (" + info.license.note + ")")

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/model_fixture.h"
+#include "tests/support/temporary_folder.h"
 #include "ttsft/audio/sinc_resample.h"
 #include "ttsft/codec/campplus.h"
 #include "ttsft/codec/s3_tokenizer.h"
@@ -59,6 +60,30 @@ TEST(OnnxEncoders, SpeakerVectorsAreThoseOfBothOnnxruntimes) {
                  : kFixture.expected("prep", clip + ".utt_embedding");
       expect_close(network->embed({wave16k(clip)}).front(), expected.flatten(), 1e-4, clip);
     }
+  }
+}
+
+// Every export counts its anonymous tensors anew.
+TEST(OnnxEncoders, NumbersOfTensorsMeanNothing) {
+  const TemporaryFolder folder;
+  for (const char* name : {"speech_tokenizer_v3.onnx", "campplus.onnx"}) {
+    std::string bytes = read_bytes(kFixture.path("checkpoint/" + std::string(name)));
+    int renamed = 0;
+    for (const std::string prefix : {"onnx::MatMul_", "onnx::Conv_"}) {
+      for (size_t at = bytes.find(prefix); at != std::string::npos; at = bytes.find(prefix, at)) {
+        for (at += prefix.size(); std::isdigit(static_cast<unsigned char>(bytes[at])); ++at)
+          bytes[at] = static_cast<char>('0' + (bytes[at] - '0' + 7) % 10);
+        ++renamed;
+      }
+    }
+    EXPECT_GT(renamed, 4) << name;
+    const auto file = OnnxFile::open(folder.write(name, bytes)), same = open(name);
+    const bool codes = std::string(name).starts_with("speech");
+    const auto weights = codes ? s3_tokenizer_weights(file) : campplus_weights(file);
+    const auto wanted = codes ? s3_tokenizer_weights(same) : campplus_weights(same);
+    ASSERT_EQ(weights->tensors().size(), wanted->tensors().size()) << name;
+    for (const TensorView& view : wanted->tensors())
+      expect_equal(copy_tensor(weights->at(view.name)), copy_tensor(view), view.name);
   }
 }
 

@@ -4,12 +4,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <csignal>
+#include <thread>
+
 #include "models/cosyvoice3/voice.h"
 #include "models/cosyvoice3/weights.h"
 #include "tests/models/cosyvoice3/cosyvoice3_fixture.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/upstream_training.h"
 #include "ttsft/core/error.h"
+#include "ttsft/core/signals.h"
 #include "ttsft/eval/eval.h"
 #include "ttsft/export/export.h"
 #include "ttsft/io/json_reader.h"
@@ -160,6 +164,47 @@ TEST_F(StageTest, AnAdapterOfTheFlowHasItsLinearsAndChangesThem) {
                       view.name.find("attn_norm") == std::string::npos;
     EXPECT_EQ(torch::equal(copy_tensor(merged->at(view.name)), copy_tensor(view)), !site)
         << view.name;
+  }
+}
+
+// Layouts, masks, prompts, times and noise are drawn anew in every step, and are the same again.
+TEST_F(StageTest, ARunThatIsContinuedIsTheOneThatWasNotStopped) {
+  options().bistream = 0.5;
+  config_.train.batch_utterances = 2;
+  config_.train.shuffle = true;
+  const ModelAdapter& model = find_model("cosyvoice3");
+  install_signal_handlers();
+  for (const char* stage : {"lm", "flow"}) {
+    for (const char* method : {"lora", "full"}) {
+      RunConfig whole = config_;
+      whole.run = folder_ / (std::string(stage) + "-" + method);
+      whole.train.stage = stage;
+      whole.train.method = method;
+      whole.train.steps = 40;
+      RunConfig parts = whole;
+      parts.run += "-in-parts";
+      run_train(whole, model, {});
+      std::thread stopper([&] {
+        const fs::path metrics = parts.run / "metrics.jsonl";
+        std::error_code absent;
+        while (fs::file_size(metrics, absent) < 1000 || absent) std::this_thread::yield();
+        std::raise(SIGTERM);
+      });
+      EXPECT_THROW(run_train(parts, model, {}), Stopped);
+      stopper.join();
+      clear_stop_signal();
+      EXPECT_GT(run_train(parts, model, {})["resumed_from"], 0);
+      const auto weights = [&](const RunConfig& config) {
+        const bool lora = config.train.method == "lora";
+        const std::string file = lora ? "adapter_model.safetensors"
+                                      : (config.train.stage == "lm" ? "llm.pt" : kFlowFile);
+        return open_tensor_file(resolve_checkpoint(config, "last").folder / file);
+      };
+      const auto wanted = weights(whole), got = weights(parts);
+      for (const TensorView& view : wanted->tensors())
+        expect_equal(copy_tensor(got->at(view.name)), copy_tensor(view),
+                     std::string(stage) + " " + method + " " + view.name);
+    }
   }
 }
 
