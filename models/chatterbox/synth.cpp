@@ -71,7 +71,7 @@ DecodingPlan SpeechSynthesizer::plan(const DecodeOptions& options) {
 }
 
 RowPrompt SpeechSynthesizer::prompt(const std::string& segment, uint64_t seed,
-                                    std::span<const torch::Tensor> /*earlier*/) {
+                                    std::span<const SpokenSegment> /*earlier*/) {
   c10::InferenceMode inference;
   std::vector<int64_t> ids = text_.encode(segment);
   check_piece(std::ssize(ids), config_.t3.max_text_tokens, "chatterbox.segment_characters");

@@ -136,7 +136,7 @@ DecodingPlan SpeechSynthesizer::plan(const DecodeOptions& options) {
 }
 
 RowPrompt SpeechSynthesizer::prompt(const std::string& segment, uint64_t seed,
-                                    std::span<const torch::Tensor> /*earlier*/) {
+                                    std::span<const SpokenSegment> /*earlier*/) {
   const c10::InferenceMode inference;
   const bool with_prompt = mode_ == Mode::kCrossLingual || mode_ == Mode::kSft;
   const int64_t said = count_characters(options_.reference_text);

@@ -28,7 +28,7 @@ class SpeechSynthesizer : public Synthesizer {
   torch::TensorOptions tensor_options() const override;
   DecodingPlan plan(const DecodeOptions& options) override;
   RowPrompt prompt(const std::string& segment, uint64_t seed,
-                   std::span<const torch::Tensor> earlier) override;
+                   std::span<const SpokenSegment> earlier) override;
   torch::Tensor heard(const torch::Tensor& codes) const override;
   AcousticDecoder& acoustic() override { return *acoustic_; }
 

@@ -54,9 +54,9 @@ void SpeechSynthesizer::load() {
   model_ = load_gpt(open_gpt(config_.gpt_file), config_.gpt, /*dropout=*/0.0, device_, dtype_);
   model_->eval();
   wear_adapter(*model_, checkpoint_, lora_scale_, device_, dtype_);
-  lm_ = std::make_unique<GptLm>(model_, config_.gpt, tensor_options(),
-                                options_.mel_positions == "training" ? MelPositions::kTraining
-                                                                     : MelPositions::kUpstream);
+  lm_ = std::make_unique<GptLm>(
+      model_, config_.gpt, tensor_options(),
+      options_.mel_positions == "training" ? MelPositions::kTraining : MelPositions::kUpstream);
 }
 
 torch::TensorOptions SpeechSynthesizer::tensor_options() const {
@@ -71,7 +71,7 @@ SpeechPrompt SpeechSynthesizer::speech_prompt(const std::string& segment) const 
 }
 
 RowPrompt SpeechSynthesizer::prompt(const std::string& segment, uint64_t seed,
-                                    std::span<const torch::Tensor> /*earlier*/) {
+                                    std::span<const SpokenSegment> /*earlier*/) {
   c10::InferenceMode inference;
   RowPrompt prompt = lm_->prompt(speech_prompt(segment));
   prompt.seed = seed;

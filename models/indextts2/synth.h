@@ -27,7 +27,7 @@ class SpeechSynthesizer : public Synthesizer {
   torch::TensorOptions tensor_options() const override;
   DecodingPlan plan(const DecodeOptions& options) override;
   RowPrompt prompt(const std::string& segment, uint64_t seed,
-                   std::span<const torch::Tensor> earlier) override;
+                   std::span<const SpokenSegment> earlier) override;
   AcousticDecoder& acoustic() override { return *acoustic_; }
   std::vector<AcousticRow> acoustic_rows(std::span<const SpokenSegment> segments) override;
 

@@ -160,7 +160,7 @@ torch::TensorOptions SpeechSynthesizer::tensor_options() const {
 }
 
 RowPrompt SpeechSynthesizer::prompt(const std::string& segment, uint64_t seed,
-                                    std::span<const torch::Tensor> /*earlier*/) {
+                                    std::span<const SpokenSegment> /*earlier*/) {
   c10::InferenceMode inference;
   PromptParts parts = parts_;
   parts.text = text_.speech(segment);

@@ -10,7 +10,8 @@ DacUnitImpl::DacUnitImpl(const DacUnitOptions& o) : activation_(o.activation) {
   };
   const int64_t hidden = o.hidden > 0 ? o.hidden : o.channels;
   const auto activation = [&](size_t which, int64_t channels) {
-    if (activation_ == DacActivation::kSnake) snakes_[which] = add(2 * which, Snake(channels));
+    if (activation_ == DacActivation::kSnake)
+      snakes_[which] = add(2 * which, Snake(channels, /*with_axes=*/true));
     if (activation_ == DacActivation::kSnakeBeta)
       betas_[which] = add(2 * which, SnakeBeta(channels));
   };
@@ -47,7 +48,7 @@ torch::Tensor DacUnitImpl::forward_rows(const torch::Tensor& x, RowLengths& leng
 DacUpBlockImpl::DacUpBlockImpl(const DacUpBlockOptions& o) {
   ModuleGroup block;
   int64_t index = 0;
-  if (o.unit.activation == DacActivation::kSnake) snake_ = block->add(index, Snake(o.in));
+  if (o.unit.activation == DacActivation::kSnake) snake_ = block->add(index, Snake(o.in, true));
   if (o.unit.activation == DacActivation::kSnakeBeta) beta_ = block->add(index, SnakeBeta(o.in));
   up_ = block->add(++index, CausalConvTranspose1d(ConvOptions{
                                 .in = o.in, .out = o.out, .kernel = 2 * o.rate, .stride = o.rate}));

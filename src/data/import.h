@@ -71,6 +71,10 @@ ImportedSet import_kaldi(const std::filesystem::path& folder, const ImportDefaul
 ImportedSet import_shards(const std::filesystem::path& folder, const ImportDefaults& defaults);
 bool holds_shards(const std::filesystem::path& folder);
 
+// A .protos file, or a folder that holds some: Fish Speech's packed sets.
+ImportedSet import_protos(const std::filesystem::path& source, const ImportDefaults& defaults);
+bool holds_protos(const std::filesystem::path& source);
+
 ImportedSet import_cache(const std::filesystem::path& folder, const ImportDefaults& defaults);
 
 // .pt files in the folder itself.

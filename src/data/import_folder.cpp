@@ -1,5 +1,5 @@
-// A folder of recordings, each with its text in a .txt or .lab of the same stem. Sub-folders, one
-// level deep, are speakers.
+// A folder of recordings, each with its text in a .txt or .lab of the same stem, and perhaps its
+// codes in a .npy. Sub-folders, one level deep, are speakers.
 #include <algorithm>
 #include <set>
 
@@ -13,6 +13,8 @@ namespace ttsft {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr const char* kCodes = ".npy";  // that a model's own tools leave beside a recording
 
 bool is_text(const fs::path& file) {
   const std::string extension = to_lower_ascii(file.extension().string());
@@ -37,7 +39,7 @@ std::string read_transcript(const fs::path& file) {
 }
 
 void add_files(const fs::path& folder, const fs::path& root, const std::string& speaker,
-               ImportCollector& rows) {
+               bool take_codes, ImportCollector& rows) {
   std::set<fs::path> stems;
   const auto files = entries(folder);
   const auto where = [&](const fs::path& file) { return file.lexically_relative(root).string(); };
@@ -54,6 +56,8 @@ void add_files(const fs::path& folder, const fs::path& root, const std::string& 
       const fs::path text = fs::path(file).replace_extension(extension);
       if (row.text.empty() && fs::is_regular_file(text)) row.text = read_transcript(text);
     }
+    const fs::path codes = fs::path(file).replace_extension(kCodes);
+    if (take_codes && fs::is_regular_file(codes)) row.row["npy"] = codes.string();
     rows.add(std::move(row));
   }
   for (const fs::path& file : files) {
@@ -80,9 +84,11 @@ bool holds_audio(const fs::path& folder) {
 ImportedSet import_audio_folder(const fs::path& source, const ImportDefaults& defaults) {
   const fs::path folder = fs::canonical(source);
   ImportCollector rows("wav + txt", folder, defaults);
-  add_files(folder, folder, "", rows);
+  const auto& encoded = defaults.encoded_keys;
+  const bool codes = std::find(encoded.begin(), encoded.end(), "npy") != encoded.end();
+  add_files(folder, folder, "", codes, rows);
   for (const fs::path& entry : entries(folder)) {
-    if (fs::is_directory(entry)) add_files(entry, folder, entry.filename().string(), rows);
+    if (fs::is_directory(entry)) add_files(entry, folder, entry.filename().string(), codes, rows);
   }
   return rows.finish(source);
 }

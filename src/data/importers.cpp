@@ -16,7 +16,8 @@ namespace fs = std::filesystem;
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 constexpr std::string_view kFormats =
     "give an LJSpeech folder or metadata.csv, a folder of audio with .txt or .lab files, a .jsonl, "
-    "a folder of .pt files, a Kaldi folder or one with train_manifest.jsonl or data.list";
+    "a folder of .pt or .protos files, a Kaldi folder or one with train_manifest.jsonl or "
+    "data.list";
 
 }  // namespace
 
@@ -142,6 +143,7 @@ ImportedSet import_set(const fs::path& source, const ImportDefaults& defaults) {
   if (!fs::is_directory(source)) {
     const std::string extension = to_lower_ascii(source.extension().string());
     if (extension == ".jsonl" || extension == ".json") return import_jsonl(source, defaults);
+    if (holds_protos(source)) return import_protos(source, defaults);
     if (extension == ".csv" || extension == ".txt") return import_ljspeech(source, defaults);
     throw DataError("the format of data.source is not known", source.string(), kFormats);
   }
@@ -151,6 +153,7 @@ ImportedSet import_set(const fs::path& source, const ImportDefaults& defaults) {
   if (holds_shards(source)) return import_shards(source, defaults);
   if (holds_manifests(source)) return import_manifests(source, defaults);
   if (holds_audio(source)) return import_audio_folder(source, defaults);
+  if (holds_protos(source)) return import_protos(source, defaults);
   if (holds_cache(source)) return import_cache(source, defaults);
   throw DataError("no data set in this folder", source.string(), kFormats);
 }

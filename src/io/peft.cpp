@@ -278,18 +278,21 @@ ordered_json peft_config_json(const PeftConfig& config) {
           {"velora_config", none}};
 }
 
-std::string peft_name(const std::string& module_path, char ab) {
-  return std::string(kNamePrefix) + module_path + ".lora_" + ab + ".weight";
+std::string peft_name(const std::string& module_path, char ab, bool embeds) {
+  return std::string(kNamePrefix) + module_path +
+         (embeds ? std::string(".lora_embedding_") + ab : std::string(".lora_") + ab + ".weight");
 }
 
 std::optional<PeftName> parse_peft_name(const std::string& tensor_name) {
   if (!tensor_name.starts_with(kNamePrefix)) return std::nullopt;
   for (const char ab : {'A', 'B'}) {
-    const std::string ending = std::string(".lora_") + ab + ".weight";
-    if (!tensor_name.ends_with(ending)) continue;
-    if (tensor_name.size() <= kNamePrefix.size() + ending.size()) return std::nullopt;
-    const size_t length = tensor_name.size() - kNamePrefix.size() - ending.size();
-    return PeftName{tensor_name.substr(kNamePrefix.size(), length), ab};
+    for (const bool embeds : {false, true}) {
+      const std::string ending = peft_name("", ab, embeds).substr(kNamePrefix.size());
+      if (!tensor_name.ends_with(ending)) continue;
+      if (tensor_name.size() <= kNamePrefix.size() + ending.size()) return std::nullopt;
+      const size_t length = tensor_name.size() - kNamePrefix.size() - ending.size();
+      return PeftName{tensor_name.substr(kNamePrefix.size(), length), ab, embeds};
+    }
   }
   return std::nullopt;
 }

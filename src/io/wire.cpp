@@ -96,6 +96,12 @@ void WireWriter::integer(uint32_t field, uint64_t value) {
   varint(value);
 }
 
+void WireWriter::packed(uint32_t field, std::span<const int64_t> values) {
+  WireWriter list;
+  for (const int64_t value : values) list.varint(static_cast<uint64_t>(value));
+  if (!values.empty()) message(field, list);
+}
+
 void WireWriter::bytes(uint32_t field, std::string_view value) {
   varint(field << 3 | kBytes);
   varint(value.size());

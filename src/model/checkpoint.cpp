@@ -111,6 +111,10 @@ CheckpointRef find(const RunConfig& config, const std::string& name) {
     }
   }
   if (fs::is_directory(name)) return folder_ref(config, name);
+  if (is_loralib_file(name)) {
+    const double alpha = config.given.contains("lora.alpha") ? config.lora.alpha : 0;
+    return {fs::path(name).stem().string(), name, CheckpointKind::kAdapter, -1, alpha};
+  }
   throw UsageError("no such checkpoint", name, known_names(config));
 }
 
@@ -129,7 +133,9 @@ void refuse_other_stage(const RunConfig& config, const CheckpointRef& ref,
 // wrote is of the stage that the run file trains.
 void refuse_contradiction(const RunConfig& config, const CheckpointRef& ref) {
   if (ref.kind != CheckpointKind::kAdapter) return;
-  const PeftConfig peft = read_peft_config(ref.folder);
+  const PeftConfig peft = fs::is_regular_file(ref.folder)
+                              ? open_adapter(ref.folder, ref.alpha).config
+                              : read_peft_config(ref.folder);
   const auto compare = [&](const char* key, auto written, auto stored) {
     if (!config.given.contains(key) || written == stored) return;
     std::ostringstream what;

@@ -14,11 +14,11 @@ namespace {
 namespace fs = std::filesystem;
 
 // Of an adapter that another tool wrote: the stage that most of its modules belong to.
-std::string stage_by_names(const fs::path& adapter, const ModelInfo& info) {
+std::string stage_by_names(const CheckpointRef& adapter, const ModelInfo& info) {
   if (info.stages.size() < 2) return info.stages.empty() ? "" : info.stages.front();
   std::map<std::string, int64_t> votes;
-  const SafetensorsReader file = SafetensorsReader::open(adapter / kAdapterWeights);
-  for (const TensorView& tensor : file.tensors()) {
+  const AdapterFiles files = open_adapter(adapter.folder, adapter.alpha);
+  for (const TensorView& tensor : files.tensors->tensors()) {
     const auto name = parse_peft_name(tensor.name);
     for (const auto& [stage, beginnings] : info.stage_modules) {
       votes[stage] += name && std::any_of(beginnings.begin(), beginnings.end(), [&](const auto& b) {
@@ -88,7 +88,7 @@ std::string stage_of(const CheckpointRef& checkpoint, const ModelInfo& info) {
   if (checkpoint.kind == CheckpointKind::kBase) return "";
   const std::string recorded = recorded_stage(checkpoint);
   if (!recorded.empty() || checkpoint.kind == CheckpointKind::kFull) return recorded;
-  return stage_by_names(checkpoint.folder, info);
+  return stage_by_names(checkpoint, info);
 }
 
 CheckpointSet resolve_checkpoint_set(const RunConfig& config, const ModelInfo& info,

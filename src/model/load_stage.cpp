@@ -76,7 +76,8 @@ LoadedStage load_stage(const ModelContext& context, const ModelAdapter& adapter,
   LoadedStage loaded;
   loaded.stage = read_stage(context, adapter, on_base ? base_of(context.config) : checkpoint);
   if (on_base) {
-    loaded.lora = LoraSet::load(loaded.stage->module(), checkpoint.folder, context.device);
+    loaded.lora =
+        LoraSet::load(loaded.stage->module(), checkpoint.folder, context.device, checkpoint.alpha);
     loaded.lora->set_scale(lora_scale);
   }
   return loaded;
@@ -105,7 +106,8 @@ Stage& StageLoader::load(const CheckpointRef& checkpoint, double lora_scale) {
   if (!on_base || lora_folder_ != checkpoint.folder) drop_adapter();
   if (!on_base) return *loaded_.stage;
   if (!loaded_.lora) {
-    loaded_.lora = LoraSet::load(loaded_.stage->module(), checkpoint.folder, context_.device);
+    loaded_.lora = LoraSet::load(loaded_.stage->module(), checkpoint.folder, context_.device,
+                                 checkpoint.alpha);
     lora_folder_ = checkpoint.folder;
   }
   loaded_.lora->set_scale(lora_scale);

@@ -13,7 +13,7 @@ namespace {
 
 LoraSet load_adapter(torch::nn::Module& module, const CheckpointRef& checkpoint, double lora_scale,
                      torch::Device device) {
-  LoraSet adapter = LoraSet::load(module, checkpoint.folder, device);
+  LoraSet adapter = LoraSet::load(module, checkpoint.folder, device, checkpoint.alpha);
   adapter.set_scale(lora_scale);
   log_info("adapter of ", adapter.sites().size(), " layers at scale ", lora_scale);
   return adapter;

@@ -20,6 +20,14 @@ torch::Tensor LinearImpl::forward(const torch::Tensor& x) {
   return torch::add(y, h, lora_->scale * lora_->scaling);
 }
 
+torch::Tensor TableImpl::forward(const torch::Tensor& ids) {
+  const torch::Tensor rows = torch::embedding(weight, ids);
+  if (!lora() || lora()->scale == 0.0) return rows;
+  const torch::Tensor low = torch::embedding(lora()->A.t(), ids).to(rows.scalar_type());
+  const torch::Tensor change = torch::nn::functional::linear(low, lora()->B.to(rows.scalar_type()));
+  return torch::add(rows, change, lora()->scale * lora()->scaling);
+}
+
 torch::Tensor LinearImpl::lora_delta() const {
   return torch::matmul(lora_->B, lora_->A) * (lora_->scale * lora_->scaling);
 }

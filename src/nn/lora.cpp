@@ -7,6 +7,7 @@
 #include "ttsft/core/error.h"
 #include "ttsft/core/strings.h"
 #include "ttsft/io/atomic_file.h"
+#include "ttsft/io/loralib.h"
 #include "ttsft/nn/rng.h"
 #include "ttsft/nn/weights.h"
 
@@ -103,24 +104,28 @@ LoraSet LoraSet::create(const std::vector<AdapterSite>& sites, const PeftConfig&
   for (const AdapterSite& site : sites) {
     const LinearOptions& shape = site.linear->options();
     torch::Generator generator = make_generator(torch::kCPU, derive_seed(seed, site.path));
+    torch::Tensor a = torch::zeros({config.r, shape.in}), b = torch::zeros({shape.out, config.r});
     const double bound =
         1.0 / std::sqrt(static_cast<double>(shape.in));  // kaiming_uniform with a = sqrt(5)
-    torch::Tensor a =
-        torch::empty({config.r, shape.in}).uniform_(-bound, bound, generator).to(device);
-    torch::Tensor b = torch::zeros({shape.out, config.r}, torch::TensorOptions().device(device));
-    attach(site, a, b, config);
+    if (shape.embeds) {
+      b.normal_(0, 1, generator);
+    } else {
+      a.uniform_(-bound, bound, generator);
+    }
+    attach(site, a.to(device), b.to(device), config);
   }
   return set;
 }
 
-LoraSet LoraSet::load(torch::nn::Module& module, const std::filesystem::path& folder,
-                      torch::Device device) {
+LoraSet LoraSet::load(torch::nn::Module& module, const std::filesystem::path& path,
+                      torch::Device device, double alpha) {
   LoraSet set;
-  set.config_ = read_peft_config(folder);
-  const SafetensorsReader file = SafetensorsReader::open(folder / "adapter_model.safetensors");
+  const AdapterFiles files = open_adapter(path, alpha);
+  set.config_ = files.config;
   std::map<std::string, std::pair<const TensorView*, const TensorView*>> pairs;
+  std::map<std::string, bool> embeds;
   std::vector<std::string> problems;
-  for (const TensorView& view : file.tensors()) {
+  for (const TensorView& view : files.tensors->tensors()) {
     const auto name = parse_peft_name(view.name);
     if (!name) {
       problems.push_back(view.name + " is not a LoRA tensor");
@@ -128,21 +133,24 @@ LoraSet LoraSet::load(torch::nn::Module& module, const std::filesystem::path& fo
     }
     auto& pair = pairs[name->module_path];
     (name->ab == 'A' ? pair.first : pair.second) = &view;
+    embeds[name->module_path] = name->embeds;
   }
   std::map<std::string, AdapterSite> known;
   for (const AdapterSite& site : adapter_sites(module)) known.emplace(site.path, site);
-  for (const auto& [path, pair] : pairs) {
-    const auto site = known.find(path);
+  for (const auto& [module_path, pair] : pairs) {
+    const auto site = known.find(module_path);
     if (site == known.end()) {
-      problems.push_back(path + " is not in this model");
+      problems.push_back(module_path + " is not in this model");
       continue;
     }
     const LinearOptions& shape = site->second.linear->options();
-    if (!pair.first || !pair.second) {
-      problems.push_back(path + " has only one of lora_A and lora_B");
+    if (files.says_embeddings && shape.embeds != embeds[module_path]) {
+      problems.push_back(module_path + (shape.embeds ? " is an embedding" : " is no embedding"));
+    } else if (!pair.first || !pair.second) {
+      problems.push_back(module_path + " has only one of lora_A and lora_B");
     } else if (pair.first->shape != Shape{set.config_.r, shape.in} ||
                pair.second->shape != Shape{shape.out, set.config_.r}) {
-      problems.push_back(path + " has A " + shape_text(pair.first->shape) + " and B " +
+      problems.push_back(module_path + " has A " + shape_text(pair.first->shape) + " and B " +
                          shape_text(pair.second->shape) + ", wanted rank " +
                          std::to_string(set.config_.r) + " between " + std::to_string(shape.in) +
                          " and " + std::to_string(shape.out));
@@ -154,7 +162,7 @@ LoraSet LoraSet::load(torch::nn::Module& module, const std::filesystem::path& fo
     std::string text = join({problems.begin(), problems.begin() + shown}, "; ");
     if (problems.size() > shown)
       text += "; and " + std::to_string(problems.size() - shown) + " more";
-    throw DataError("the adapter does not fit the model: " + text, folder.string(),
+    throw DataError("the adapter does not fit the model: " + text, path.string(),
                     "was it trained for another model?");
   }
   const auto to_master = [device](const TensorView& view) {
@@ -186,8 +194,9 @@ void LoraSet::merge() {
 std::vector<std::pair<std::string, torch::Tensor>> LoraSet::parameters() const {
   std::vector<std::pair<std::string, torch::Tensor>> named;
   for (const AdapterSite& site : sites_) {
-    named.emplace_back(peft_name(site.path, 'A'), site.linear->lora()->A);
-    named.emplace_back(peft_name(site.path, 'B'), site.linear->lora()->B);
+    const bool embeds = site.linear->options().embeds;
+    named.emplace_back(peft_name(site.path, 'A', embeds), site.linear->lora()->A);
+    named.emplace_back(peft_name(site.path, 'B', embeds), site.linear->lora()->B);
   }
   std::sort(named.begin(), named.end(),
             [](const auto& x, const auto& y) { return x.first < y.first; });
@@ -201,7 +210,7 @@ int64_t LoraSet::parameter_count() const {
 }
 
 void save_adapter(const LoraSet& set, const std::filesystem::path& folder) {
-  save_tensors(folder / "adapter_model.safetensors", set.parameters());
+  save_tensors(folder / kPeftWeights, set.parameters());
   write_text_atomic(folder / "adapter_config.json", peft_config_json(set.config()).dump(2) + "\n");
 }
 

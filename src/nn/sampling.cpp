@@ -28,6 +28,14 @@ torch::Tensor keep_top_p(const torch::Tensor& scores, double p, int64_t min_keep
   return scores.masked_fill(torch::zeros_like(drop).scatter_(-1, order, drop), kDropped);
 }
 
+// As Fish Speech does it, from the large end: what takes the sum above p goes as well.
+torch::Tensor keep_below_top_p(const torch::Tensor& scores, double p, int64_t min_keep) {
+  const auto [sorted, order] = scores.sort(-1, /*descending=*/true);
+  torch::Tensor drop = sorted.softmax(-1).cumsum(-1) > p;
+  drop.narrow(-1, 0, std::min(min_keep, drop.size(-1))).fill_(false);
+  return scores.masked_fill(torch::zeros_like(drop).scatter_(-1, order, drop), kDropped);
+}
+
 torch::Tensor keep_min_p(const torch::Tensor& scores, double p, int64_t min_keep) {
   if (p <= 0.0) return scores;
   const torch::Tensor probabilities = scores.softmax(-1);
@@ -42,12 +50,17 @@ torch::Tensor keep_min_p(const torch::Tensor& scores, double p, int64_t min_keep
 }  // namespace
 
 torch::Tensor filter_scores(torch::Tensor scores, const SamplingOptions& options) {
-  scores = scores / options.temperature;
+  const auto top_p = [&] {
+    if (options.below_top_p) return keep_below_top_p(scores, options.top_p, options.min_keep);
+    return keep_top_p(scores, options.top_p, options.min_keep);
+  };
+  if (!options.untempered) scores = scores / options.temperature;
   if (options.min_p_first) scores = keep_min_p(scores, options.min_p, options.min_keep);
-  if (options.top_p_first) scores = keep_top_p(scores, options.top_p, options.min_keep);
+  if (options.top_p_first) scores = top_p();
   scores = keep_top_k(scores, options.top_k, options.min_keep);
-  if (!options.top_p_first) scores = keep_top_p(scores, options.top_p, options.min_keep);
-  return options.min_p_first ? scores : keep_min_p(scores, options.min_p, options.min_keep);
+  if (!options.top_p_first) scores = top_p();
+  if (!options.min_p_first) scores = keep_min_p(scores, options.min_p, options.min_keep);
+  return options.untempered ? scores / options.temperature : scores;
 }
 
 torch::Tensor pick_tokens(const torch::Tensor& scores, const SamplingOptions& options,

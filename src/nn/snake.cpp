@@ -16,12 +16,14 @@ torch::Tensor snake(const torch::Tensor& x, const torch::Tensor& frequency,
 
 }  // namespace
 
-SnakeImpl::SnakeImpl(int64_t channels) {
-  alpha = frozen(*this, "alpha", channels);
+SnakeImpl::SnakeImpl(int64_t channels, bool with_axes) {
+  alpha = with_axes ? register_parameter("alpha", torch::empty({1, channels, 1}),
+                                         /*requires_grad=*/false)
+                    : frozen(*this, "alpha", channels);
 }
 
 torch::Tensor SnakeImpl::forward(const torch::Tensor& x) {
-  const torch::Tensor frequency = alpha.unsqueeze(-1);
+  const torch::Tensor frequency = alpha.view({-1, 1});
   return snake(x, frequency, (frequency + 1e-9).reciprocal());
 }
 

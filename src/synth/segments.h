@@ -36,6 +36,7 @@ class SegmentQueue {
   void put_back(const std::vector<Segment>& segments);  // they come out again, first
   void spoken(const Segment& segment);                  // chained: the next one may come out
   int64_t segments_of(size_t text) const { return std::ssize(pieces_.at(text)); }
+  const std::string& words(size_t text, size_t index) const { return pieces_.at(text).at(index); }
   // "line 7, segment 2"
   std::string place(const Segment& segment) const;
 

@@ -70,6 +70,7 @@ class Speaker {
       : synthesizer_(synthesizer),
         options_(options),
         noise_(noise),
+        draws_(synthesizer.recorded(noise)),
         deliver_(deliver),
         speaking_(synthesizer.speaking()),
         queue_(synthesizer, texts),
@@ -113,7 +114,7 @@ class Speaker {
   void generate() {
     if (!decoder_)
       decoder_.emplace(synthesizer_.language_model(), synthesizer_.plan(options_.decode),
-                       synthesizer_.tensor_options(), noise_.empty() ? nullptr : &noise_);
+                       synthesizer_.tensor_options(), draws_.empty() ? nullptr : &draws_);
     const int64_t look_every = options_.on_gpu ? kStepsPerLookOnGpu : 1;
     for (int64_t step = 0; !queue_.empty() || !running_.empty();) {
       admit();
@@ -129,10 +130,11 @@ class Speaker {
     while (running_.size() < width_ && !queue_.empty()) {
       running_.push_back(queue_.next());
       const Segment& segment = running_.back();
-      std::vector<torch::Tensor> earlier;
+      std::vector<SpokenSegment> earlier;
       if (speaking_.chained)
         for (size_t i = 0; i < segment.index; ++i)
-          earlier.push_back(results_[segment.text][i].codes);
+          earlier.push_back({queue_.words(segment.text, i), results_[segment.text][i].codes,
+                             segment_seed(options_.seed, i)});
       prompts.push_back(
           synthesizer_.prompt(segment.words, segment_seed(options_.seed, segment.index), earlier));
     }
@@ -235,6 +237,7 @@ class Speaker {
   Synthesizer& synthesizer_;
   const SpeakOptions& options_;
   const Noise& noise_;
+  RecordedDraws draws_;  // of the language model, those of noise_
   const std::function<void(size_t, const SpokenText&)>& deliver_;
   Speaking speaking_;
   SegmentQueue queue_;

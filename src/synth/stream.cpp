@@ -21,11 +21,12 @@ class Streamer {
       : synthesizer_(synthesizer),
         options_(options),
         noise_(noise),
+        draws_(synthesizer.recorded(noise)),
         label_(label),
         deliver_(deliver),
         plan_(synthesizer.plan(options.decode)),
         decoder_(synthesizer.language_model(), plan_, synthesizer.tensor_options(),
-                 noise.empty() ? nullptr : &noise) {
+                 draws_.empty() ? nullptr : &draws_) {
     if (plan_.beams > 1)
       throw UsageError("beams decide at the end what was said, so nothing can be streamed",
                        "--stream", "set synth.beams: 1");
@@ -33,7 +34,7 @@ class Streamer {
 
   void speak(const Segment& segment, SpokenText& spoken) {
     const uint64_t seed = segment_seed(options_.seed, segment.index);
-    const RowPrompt prompt = synthesizer_.prompt(segment.words, seed, codes_);
+    const RowPrompt prompt = synthesizer_.prompt(segment.words, seed, spoken_);
     const SpokenSegment known{segment.words, torch::empty({0}, torch::kInt64), seed};
     if (!stream_) open(synthesizer_.acoustic_rows(std::span(&known, 1)).front());
     decoder_.admit(std::span(&prompt, 1));
@@ -59,7 +60,7 @@ class Streamer {
     check_segment(whole, label_, decoder_.max_frames(), options_.decode.max_frames);
     spoken.reached_limit = spoken.reached_limit || whole.reached_limit;
     spoken.frames += whole.codes.size(0);
-    codes_.push_back(whole.codes);
+    spoken_.push_back({segment.words, whole.codes, seed});
   }
 
   void pause(SpokenText& spoken) {
@@ -76,7 +77,11 @@ class Streamer {
     stream_.reset();
   }
 
-  torch::Tensor codes() const { return torch::cat(codes_); }
+  torch::Tensor codes() const {
+    std::vector<torch::Tensor> parts;
+    for (const SpokenSegment& segment : spoken_) parts.push_back(segment.codes);
+    return torch::cat(parts);
+  }
 
  private:
   void open(AcousticRow row) {
@@ -106,12 +111,13 @@ class Streamer {
   Synthesizer& synthesizer_;
   const SpeakOptions& options_;
   const Noise& noise_;
+  RecordedDraws draws_;
   const std::string& label_;
   const std::function<void(const Audio&)>& deliver_;
   DecodingPlan plan_;
   FrameDecoder decoder_;
   std::unique_ptr<AcousticStream> stream_;  // of a segment, or of the whole text
-  std::vector<torch::Tensor> codes_;  // of the segments before
+  std::vector<SpokenSegment> spoken_;       // the segments before
   Progress progress_{"synth", 0, "frames"};
 };
 

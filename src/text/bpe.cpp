@@ -9,6 +9,7 @@
 #include "bpe_merges.h"
 #include "bpe_pattern.h"
 #include "tokenizer_files.h"
+#include "tokenizer_json.h"
 #include "ttsft/core/error.h"
 #include "ttsft/text/split.h"
 #include "utf8.h"
@@ -68,12 +69,33 @@ std::vector<AddedToken> read_added_tokens(const fs::path& folder) {
   return tokens;
 }
 
+// A Split by a pattern, then bytes as letters.
+std::string split_pattern_of(const Json& tokenizer, const fs::path& file) {
+  const Json& splitter = tokenizer_member(tokenizer, "pre_tokenizer");
+  const auto fail = [&]() { refuse_tokenizer("pre_tokenizer", splitter, file); };
+  if (!splitter.is_object() || tokenizer_member(splitter, "type") != "Sequence") fail();
+  const Json& parts = tokenizer_member(splitter, "pretokenizers");
+  if (!parts.is_array() || parts.size() != 2 || !parts[0].is_object() || !parts[1].is_object())
+    fail();
+  const Json &split = parts[0], &bytes = parts[1];
+  const Json& pattern = tokenizer_member(split, "pattern");
+  if (tokenizer_member(split, "type") != "Split" ||
+      tokenizer_member(split, "behavior") != "Isolated" ||
+      tokenizer_member(bytes, "type") != "ByteLevel" || !pattern.is_object() ||
+      !tokenizer_member(pattern, "Regex").is_string())
+    fail();
+  require_off(split, {"invert"}, file);
+  require_off(bytes, {"add_prefix_space", "use_regex"}, file);
+  return tokenizer_member(pattern, "Regex").get<std::string>();
+}
+
 }  // namespace
 
 struct Bpe::Impl {
-  explicit Impl(std::string_view split_pattern) : pattern(split_pattern) {}
+  explicit Impl(std::string_view split_pattern, bool nfc = true)
+      : pattern(split_pattern), added(nfc ? to_nfc : nullptr) {}
 
-  void read_vocabulary(const fs::path& file);
+  void read_vocabulary(const Json& tokens, const fs::path& file);
   void read_merges(const fs::path& file);
   void encode_ordinary(std::string_view text, std::vector<int64_t>& ids) const;
 
@@ -82,11 +104,11 @@ struct Bpe::Impl {
   Vocabulary vocabulary;
   std::array<int32_t, 256> byte_id{};         // -1: the vocabulary lacks the byte
   std::unordered_map<int32_t, char> byte_of;  // by letter
-  AddedTokens added{to_nfc};
+  AddedTokens added;
 };
 
-void Bpe::Impl::read_vocabulary(const fs::path& file) {
-  vocabulary.read(read_tokenizer_json(file), file);
+void Bpe::Impl::read_vocabulary(const Json& tokens, const fs::path& file) {
+  vocabulary.read(tokens, file);
   const auto letters = byte_letters();
   for (int byte = 0; byte < 256; ++byte) {
     byte_id[byte] = int32_t(vocabulary.id(utf8_of(letters[byte])));
@@ -131,7 +153,8 @@ Bpe& Bpe::operator=(Bpe&&) noexcept = default;
 Bpe Bpe::from_folder(const fs::path& folder, std::string_view split_pattern,
                      std::span<const std::string> specials) {
   auto impl = std::make_unique<Impl>(split_pattern);
-  impl->read_vocabulary(folder / "vocab.json");
+  const fs::path vocabulary = folder / "vocab.json";
+  impl->read_vocabulary(read_tokenizer_json(vocabulary), vocabulary);
   impl->read_merges(folder / "merges.txt");
   for (const AddedToken& token : read_added_tokens(folder)) {
     impl->vocabulary.add(token, folder);
@@ -143,6 +166,26 @@ Bpe Bpe::from_folder(const fs::path& folder, std::string_view split_pattern,
     token.content = text;
     token.id = impl->vocabulary.size();
     impl->vocabulary.add(token, folder);
+    impl->added.add(token);
+  }
+  return Bpe(std::move(impl));
+}
+
+Bpe Bpe::from_tokenizer(const fs::path& file) {
+  const Json json = read_tokenizer_json(file);
+  const Json& model = bpe_model(json, file);
+  require_off(model,
+              {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
+               "byte_fallback", "ignore_merges"},
+              file);
+  const Json& normalizer = tokenizer_member(json, "normalizer");
+  const bool nfc = normalizer.is_object() && tokenizer_member(normalizer, "type") == "NFC";
+  if (!nfc && !normalizer.is_null()) refuse_tokenizer("normalizer", normalizer, file);
+  auto impl = std::make_unique<Impl>(split_pattern_of(json, file), nfc);
+  impl->read_vocabulary(tokenizer_member(model, "vocab"), file);
+  read_merge_list(tokenizer_member(model, "merges"), impl->vocabulary, impl->merges, file);
+  for (const AddedToken& token : read_added_token_list(json, file)) {
+    impl->vocabulary.add(token, file);
     impl->added.add(token);
   }
   return Bpe(std::move(impl));

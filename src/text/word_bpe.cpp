@@ -5,6 +5,7 @@
 
 #include "bpe_merges.h"
 #include "tokenizer_files.h"
+#include "tokenizer_json.h"
 #include "ttsft/core/error.h"
 #include "utf8.h"
 
@@ -14,43 +15,21 @@ namespace {
 using Json = nlohmann::json;
 namespace fs = std::filesystem;
 
-const Json& member(const Json& object, const char* name) {
-  static const Json kNull;
-  const auto it = object.find(name);
-  return it == object.end() ? kNull : *it;
-}
-
-bool is_off(const Json& value) {
-  return value.is_null() || value == false || value == 0.0 || value == "";
-}
-
-// What a name asks for, as short as the file says it: its type where it has one.
-std::string spelled(const Json& value) {
-  const Json& type = value.is_object() ? member(value, "type") : value;
-  return (type.is_null() ? value : type).dump();
-}
-
-[[noreturn]] void refuse(const std::string& part, const Json& value, const fs::path& file) {
-  throw DataError("the tokenizer's " + part + " is " + spelled(value) + ", which is not supported",
-                  file.string(), "use the tokenizer.json of the model's release");
-}
-
 void require_plain(const Json& json, const Json& model, const fs::path& file) {
-  const Json& type = member(model, "type");  // absent in files of old versions
-  if (!type.is_null() && type != "BPE") refuse("model", model, file);
   for (const char* name : {"normalizer", "post_processor", "truncation", "padding"}) {
-    if (!member(json, name).is_null()) refuse(name, member(json, name), file);
+    if (!tokenizer_member(json, name).is_null())
+      refuse_tokenizer(name, tokenizer_member(json, name), file);
   }
-  const Json& splitter = member(json, "pre_tokenizer");
-  if (!splitter.is_object() || member(splitter, "type") != "Whitespace") {
-    refuse("pre_tokenizer", splitter, file);
+  const Json& splitter = tokenizer_member(json, "pre_tokenizer");
+  if (!splitter.is_object() || tokenizer_member(splitter, "type") != "Whitespace") {
+    refuse_tokenizer("pre_tokenizer", splitter, file);
   }
-  for (const char* name : {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
-                           "byte_fallback", "ignore_merges"}) {
-    if (!is_off(member(model, name))) refuse(name, member(model, name), file);
-  }
-  if (!member(model, "unk_token").is_string()) {
-    refuse("unk_token", member(model, "unk_token"), file);
+  require_off(model,
+              {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
+               "byte_fallback", "ignore_merges"},
+              file);
+  if (!tokenizer_member(model, "unk_token").is_string()) {
+    refuse_tokenizer("unk_token", tokenizer_member(model, "unk_token"), file);
   }
 }
 
@@ -58,7 +37,6 @@ void require_plain(const Json& json, const Json& model, const fs::path& file) {
 
 struct WordBpe::Impl {
   void read(const fs::path& file);
-  void read_merges(const Json& list, const fs::path& file);
   void encode_words(std::string_view text, std::vector<int64_t>& ids) const;
 
   Vocabulary vocabulary;
@@ -69,54 +47,20 @@ struct WordBpe::Impl {
 
 void WordBpe::Impl::read(const fs::path& file) {
   const Json json = read_tokenizer_json(file);
-  const Json& model = member(json, "model");
-  if (!model.is_object()) refuse("model", model, file);
+  const Json& model = bpe_model(json, file);
   require_plain(json, model, file);
-  if (!member(model, "vocab").is_object()) refuse("vocab", member(model, "vocab"), file);
-  vocabulary.read(member(model, "vocab"), file);
+  vocabulary.read(tokenizer_member(model, "vocab"), file);
 
-  const std::string unknown_token = member(model, "unk_token").get<std::string>();
+  const std::string unknown_token = tokenizer_member(model, "unk_token").get<std::string>();
   unknown = vocabulary.id(unknown_token);
   if (unknown < 0) {
     throw DataError("the unknown token '" + unknown_token + "' is not in the vocabulary",
                     file.string(), "copy the file again from the release");
   }
-  read_merges(member(model, "merges"), file);
+  read_merge_list(tokenizer_member(model, "merges"), vocabulary, merges, file);
   for (const AddedToken& token : read_added_token_list(json, file)) {
     vocabulary.add(token, file);
     added.add(token);
-  }
-}
-
-// "a b", or ["a", "b"] since tokenizers 0.20.
-void WordBpe::Impl::read_merges(const Json& list, const fs::path& file) {
-  if (!list.is_array()) refuse("list of merges", list, file);
-  merges.reserve(list.size());
-  int32_t rank = 0;
-  for (const Json& entry : list) {
-    const auto bad = [&](const std::string& what) {
-      return DataError("merge " + std::to_string(rank) + " " + what + ": " + entry.dump(),
-                       file.string(), "copy the file again from the release");
-    };
-    std::string left, right;
-    if (entry.is_array() && entry.size() == 2 && entry[0].is_string() && entry[1].is_string()) {
-      left = entry[0].get<std::string>();
-      right = entry[1].get<std::string>();
-    } else if (entry.is_string()) {
-      const auto& pair = entry.get_ref<const std::string&>();
-      const size_t space = pair.find(' ');
-      if (space == std::string::npos || pair.find(' ', space + 1) != std::string::npos) {
-        throw bad("is not two symbols");
-      }
-      left = pair.substr(0, space);
-      right = pair.substr(space + 1);
-    } else {
-      throw bad("is not two symbols");
-    }
-    const int64_t a = vocabulary.id(left), b = vocabulary.id(right);
-    const int64_t both = vocabulary.id(left + right);
-    if (a < 0 || b < 0 || both < 0) throw bad("names a symbol that is not in the vocabulary");
-    merges.add(int32_t(a), int32_t(b), rank++, int32_t(both));
   }
 }
 

@@ -6,6 +6,7 @@
 #include "ttsft/core/error.h"
 #include "ttsft/core/log.h"
 #include "ttsft/core/strings.h"
+#include "ttsft/io/loralib.h"
 #include "ttsft/nn/rng.h"
 
 namespace ttsft {
@@ -25,7 +26,8 @@ PeftConfig peft_config(const RunConfig& config, const std::vector<AdapterSite>& 
   peft.target_modules = peft_targets(sites, targets);
   peft.base_model_name_or_path = config.checkpoint.string();
   for (const AdapterSite& site : sites) {
-    if (site.linear->options().layout == LinearLayout::kInOut) peft.fan_in_fan_out = true;
+    const LinearOptions& linear = site.linear->options();
+    if (linear.layout == LinearLayout::kInOut && !linear.embeds) peft.fan_in_fan_out = true;
   }
   return peft;
 }
@@ -67,11 +69,11 @@ LoraSet make_lora(const RunConfig& config, Stage& stage, torch::Device device,
                            derive_seed(static_cast<uint64_t>(config.seed), "lora_init"));
   }
   const fs::path& folder = initial ? config.lora.init_from : resume;
-  if (!is_adapter_folder(folder)) {
+  if (!is_adapter_folder(folder) && !(initial && is_loralib_file(folder))) {
     throw UsageError("there is no adapter_config.json", folder.string(),
                      initial ? "name a folder with PEFT's two files in lora.init_from" : "");
   }
-  LoraSet set = LoraSet::load(stage.module(), folder, device);
+  LoraSet set = LoraSet::load(stage.module(), folder, device, config.lora.alpha);
   if (initial) check_init(config, set, sites);
   set.set_dropout(config.lora.dropout);
   return set;

@@ -41,7 +41,7 @@ TEST(DacUnit, Formula) {
   test::randomize(*unit);
   const auto p = unit->named_parameters();
   const auto snake = [&](const torch::Tensor& x, const char* name) {
-    const torch::Tensor alpha = p[name].unsqueeze(-1);
+    const torch::Tensor& alpha = p[name];  // [1, C, 1]
     return x + (alpha * x).sin().square() / (alpha + 1e-9);
   };
   const torch::Tensor x = test::random({2, 4, 17}, 3);

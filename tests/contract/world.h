@@ -67,6 +67,7 @@ class World {
     config.train.optimizer.weight_decay = 0;
     config.train.checkpoint_every = 0;  // at the end only
     config.train.validate_every = 0;
+    config.accept_license = adapter.info().license.accept;
     adapter.speak_as_trained(config);
     run_prep(config, adapter, {});
   }

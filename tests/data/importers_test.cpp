@@ -450,5 +450,34 @@ TEST_F(Import, OnlyFilesOfTheFolderItselfMakeACache) {
   EXPECT_THAT(message_of<DataError>([&] { import("empty", defaults); }), HasSubstr("no data set"));
 }
 
+TEST_F(Import, CodesBesideARecordingAreForTheModelThatReadsThem) {
+  for (const char* file : {"a.wav", "a.npy", "b.wav"})
+    folder_.write(std::string("set/") + file, "");
+  for (const char* file : {"a.lab", "b.lab"}) folder_.write(std::string("set/") + file, "words");
+  ImportDefaults defaults;
+  EXPECT_FALSE(import("set", defaults).utterances[0].row.contains("npy"));
+  defaults.encoded_keys = {"npy", "codes"};
+  const ImportedSet set = import("set", defaults);
+  EXPECT_EQ(set.utterances[0].row["npy"], (folder_ / "set/a.npy").string());
+  EXPECT_FALSE(set.utterances[1].row.contains("npy"));
+}
+
+TEST_F(Import, PackedSetsOfFishSpeech) {
+  const fs::path file = kFixtures / "fish_s2_pro/expected/prep/00000000.protos";
+  ImportDefaults defaults;
+  defaults.encoded_keys = {"npy", "codes"};
+  const ImportedSet set = import_set(file, defaults);
+  EXPECT_EQ(set.format, "packed .protos");
+  EXPECT_THAT(ids(set), ElementsAre("00000000-00001", "00000000-00002", "00000000-00003"));
+  EXPECT_EQ(set.utterances[0].text, "he was not an");
+  EXPECT_EQ(set.utterances[0].speaker, "audio");
+  EXPECT_EQ(set.utterances[0].row["codes"].size(), 10u);
+  const std::string whole = read_text(file);
+  folder_.write("cut/0.protos", whole.substr(0, 2));
+  EXPECT_THAT(error("cut"), HasSubstr("ends inside a length"));
+  folder_.write("cut/0.protos", std::string("\x03\0\0\0\x12\x07x", 7));
+  EXPECT_THAT(error("cut"), HasSubstr("not a packed set"));
+}
+
 }  // namespace
 }  // namespace ttsft

@@ -5,9 +5,9 @@
 
 #include <cstring>
 
-#include "ttsft/io/wire.h"
 #include "tests/support/temporary_folder.h"
 #include "ttsft/core/error.h"
+#include "ttsft/io/wire.h"
 
 namespace ttsft {
 namespace {

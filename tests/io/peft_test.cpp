@@ -165,6 +165,16 @@ TEST(PeftName, IsInvertedForEveryTensorOfAnAdapter) {
   EXPECT_EQ(peft_name("talker.q_proj", 'A'), "base_model.model.talker.q_proj.lora_A.weight");
 }
 
+TEST(PeftName, EmbeddingsHaveNamesOfTheirOwn) {
+  EXPECT_EQ(peft_name("embeddings", 'A', true), "base_model.model.embeddings.lora_embedding_A");
+  const auto name = parse_peft_name("base_model.model.fast.embeddings.lora_embedding_B");
+  ASSERT_TRUE(name);
+  EXPECT_EQ(name->module_path, "fast.embeddings");
+  EXPECT_EQ(name->ab, 'B');
+  EXPECT_TRUE(name->embeds);
+  EXPECT_FALSE(parse_peft_name("base_model.model.embeddings.lora_embedding_A.weight"));
+}
+
 TEST(PeftName, OtherNamesAreNone) {
   for (const std::string name :
        {"talker.q_proj.lora_A.weight", "base_model.model.q_proj.weight", "",

@@ -53,6 +53,17 @@ TEST(Wire, KnownBytes) {
   EXPECT_EQ(reader.number(), 7u);
 }
 
+TEST(Wire, PackedIntegersAreReadBack) {
+  const std::vector<int64_t> values = {0, 127, 128, 4095, 155773};
+  WireWriter writer;
+  writer.packed(1, values);
+  writer.packed(2, {});
+  WireReader reader(bytes(writer.data()));
+  ASSERT_TRUE(reader.next());
+  EXPECT_EQ(packed_integers(reader.bytes()), values);
+  EXPECT_FALSE(reader.next()) << "an empty list is not written, as proto3 has it";
+}
+
 TEST(Wire, DamageIsNoticed) {
   const auto read = [](const std::string& text) {
     for (WireReader reader(bytes(text)); reader.next();) continue;

@@ -365,5 +365,42 @@ TEST(LoraFolder, WithoutItsFilesIsRefused) {
               HasSubstr("adapter_model.safetensors"));
 }
 
+// PEFT's lora.Embedding: A starts at zero and B does not; what is looked up and a tied head agree.
+TEST(Lora, ATableCarriesAnAdapter) {
+  struct TiedImpl : torch::nn::Module {
+    TiedImpl() { embeddings = register_module("embeddings", Table(5, 3)); }
+    Table embeddings{nullptr};
+  } net;
+  const torch::NoGradGuard no_grad;
+  net.embeddings->weight.copy_(random({5, 3}, 1));
+  const torch::Tensor ids = torch::tensor({4, 0, 4}, torch::kInt64);
+  const torch::Tensor before = net.embeddings(ids);
+  PeftConfig config;
+  config.r = 2;
+  config.lora_alpha = 4;
+  config.target_modules.endings = {"embeddings"};
+  const LoraSet set = LoraSet::create(adapter_sites(net), config, torch::kCPU, 1);
+  expect_equal(net.embeddings(ids), before, "A is zero");
+  auto named = set.parameters();
+  ASSERT_EQ(named.size(), 2u);
+  EXPECT_EQ(named[0].first, "base_model.model.embeddings.lora_embedding_A");
+  EXPECT_EQ(named[0].second.sizes().vec(), (std::vector<int64_t>{2, 5}));
+  EXPECT_EQ(named[1].second.sizes().vec(), (std::vector<int64_t>{3, 2}));
+  EXPECT_GT(named[1].second.abs().min().item<double>(), 0);
+  named[0].second.copy_(random({2, 5}, 2));
+  const torch::Tensor wanted =
+      before + 2 * torch::matmul(named[1].second, named[0].second).t().index_select(0, ids);
+  expect_close(net.embeddings(ids), wanted, 1e-6, "row + scale B A[:, id]");
+  expect_close(net.embeddings->effective_table().index_select(0, ids), wanted, 1e-6, "the head");
+
+  const TemporaryFolder folder;
+  save_adapter(set, folder.path());
+  TiedImpl other;
+  other.embeddings->weight.copy_(net.embeddings->weight);
+  LoraSet loaded = LoraSet::load(other, folder.path(), torch::kCPU);
+  loaded.merge();
+  expect_close(other.embeddings->weight.index_select(0, ids), wanted, 1e-6, "merged");
+}
+
 }  // namespace
 }  // namespace ttsft

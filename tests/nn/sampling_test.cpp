@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include <limits>
 
 #include "tests/support/random_weights.h"
@@ -186,6 +188,26 @@ TEST(Filters, MinPFirstKeepsAsManyAsABeamNeeds) {
   EXPECT_EQ(kept(example(), options), "0 2 3");
   options.min_p_first = true;
   EXPECT_EQ(kept(example(), options), "0 2 3");
+}
+
+// Fish Speech's: 0.5 + 0.3 crosses 0.7, so that only the first one stays, whatever the temperature.
+TEST(Sampling, WhatCrossesTopPMayGoBeforeTheTemperature) {
+  const torch::Tensor scores = torch::tensor({{0.5F, 0.3F, 0.15F, 0.05F}}).log();
+  SamplingOptions options;
+  options.temperature = 2;
+  options.top_p = 0.85;
+  options.untempered = options.top_p_first = options.below_top_p = true;
+  torch::Tensor kept = filter_scores(scores, options).softmax(-1);
+  const double first = std::sqrt(0.5), second = std::sqrt(0.3);
+  EXPECT_NEAR(kept[0][0].item<double>(), first / (first + second), 1e-6);
+  EXPECT_EQ(kept[0][2].item<double>(), 0);
+  options.top_p = 0.7;
+  EXPECT_EQ(filter_scores(scores, options).softmax(-1)[0][0].item<double>(), 1);
+  options.top_p = 0.1;
+  EXPECT_EQ(filter_scores(scores, options).softmax(-1)[0][0].item<double>(), 1) << "one stays";
+  options.top_p = 0.85;
+  options.below_top_p = false;
+  EXPECT_GT(filter_scores(scores, options).softmax(-1)[0][2].item<double>(), 0);
 }
 
 }  // namespace

@@ -177,7 +177,7 @@ class ToySynthesizer : public Synthesizer {
     return plan;
   }
   RowPrompt prompt(const std::string& segment, uint64_t seed,
-                   std::span<const torch::Tensor> earlier) override {
+                   std::span<const SpokenSegment> earlier) override {
     record_->words.push_back(segment);
     record_->earlier.push_back(earlier.size());
     RowPrompt prompt;

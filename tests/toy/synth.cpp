@@ -109,7 +109,7 @@ DecodingPlan SpeechSynthesizer::plan(const DecodeOptions& options) {
 }
 
 RowPrompt SpeechSynthesizer::prompt(const std::string& segment, uint64_t seed,
-                                    std::span<const torch::Tensor> /*earlier*/) {
+                                    std::span<const SpokenSegment> /*earlier*/) {
   const torch::InferenceMode inference;
   return lm_->prompt(segment, seed);
 }

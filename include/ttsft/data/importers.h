@@ -31,6 +31,8 @@ struct ImportedSet {
 //              recordings in wavs/ or beside the file. A first line of column names is skipped.
 //   wav + txt  a folder of audio files with .txt or .lab of the same stem; sub-folders, one level
 //              deep, are speakers
+//              A .npy of the same stem becomes the row's npy, for a model that reads it: codes that
+//              its upstream's tools made
 //   JSONL      audio | audio_filepath | wav | path; text | transcript | sentence; id |
 //   utterance_id;
 //              speaker | spk; language; instruct; ref_audio | reference; other fields are kept
@@ -45,6 +47,8 @@ struct ImportedSet {
 //              become the rows' speech_token and utt_embedding, for a model that reads these
 //   parquet    a folder with data.list, a shard a line: utt, text, spk, instruct, wav,
 //              speech_token, utt_embedding
+//   .protos    such a file or a folder of them: Fish Speech's packed sets; the rows' codes are
+//              [10, frames], their ids are made of the file's name and a number
 // Paths in a source: the working directory if the file is there, else the source's folder.
 //
 // DataError: nothing there, format unknown, a malformed line (named), two rows of one id (both

@@ -41,11 +41,14 @@ PeftConfig read_peft_config(const std::filesystem::path& folder);
 nlohmann::ordered_json peft_config_json(
     const PeftConfig& config);  // every key that PEFT itself writes
 
-// "base_model.model.<path>.lora_A.weight" and its inverse (nullopt when the name is none of these).
-std::string peft_name(const std::string& module_path, char ab);
+// "base_model.model.<path>.lora_A.weight", of an embedding
+// "base_model.model.<path>.lora_embedding_A", and its inverse (nullopt when the name is none of
+// these).
+std::string peft_name(const std::string& module_path, char ab, bool embeds = false);
 struct PeftName {
   std::string module_path;
   char ab;  // 'A' or 'B'
+  bool embeds = false;
 };
 std::optional<PeftName> parse_peft_name(const std::string& tensor_name);
 

@@ -47,6 +47,7 @@ class WireWriter {
   void integer(uint32_t field, uint64_t value);
   void bytes(uint32_t field, std::string_view value);
   void message(uint32_t field, const WireWriter& value) { bytes(field, value.data()); }
+  void packed(uint32_t field, std::span<const int64_t> values);  // none of them: nothing
   const std::string& data() const { return data_; }
 
  private:

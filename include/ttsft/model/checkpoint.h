@@ -7,13 +7,15 @@
 #include <vector>
 
 #include "ttsft/config/run_config.h"
+#include "ttsft/io/loralib.h"
 
 namespace ttsft {
 
 enum class CheckpointKind {
-  kBase,     // the run file's `checkpoint`
-  kAdapter,  // PEFT files; the base is the run file's `checkpoint`
-  kFull,     // a complete folder in the released layout
+  kBase,  // the run file's `checkpoint`
+  // A PEFT folder, or a file in loralib's form; the base is the run file's `checkpoint`
+  kAdapter,
+  kFull,  // a complete folder in the released layout
 };
 
 struct CheckpointRef {
@@ -21,13 +23,15 @@ struct CheckpointRef {
   std::filesystem::path folder;
   CheckpointKind kind = CheckpointKind::kBase;
   int64_t step = -1;  // of this run; -1 when it is none
+  double alpha = 0;   // of an adapter that does not say its own: the run file's lora.alpha
 };
 
-inline constexpr const char* kAdapterWeights = "adapter_model.safetensors";
+inline constexpr const char* kAdapterWeights = kPeftWeights;
 
-// "base" | "last" | "best" | "step-N" | a folder. UsageError: unknown name (those there are
-// listed), empty run, rank or alpha of an adapter that contradict the run file's own lora section.
-// `stage` is what it is named for: the lora section speaks of train.stage's adapters alone.
+// "base" | "last" | "best" | "step-N" | a folder | a file in loralib's form. UsageError: unknown
+// name (those there are listed), empty run, rank or alpha of an adapter that contradict the run
+// file's own lora section. `stage` is what it is named for: the lora section speaks of
+// train.stage's adapters alone.
 CheckpointRef resolve_checkpoint(const RunConfig& config, const std::string& name,
                                  const std::string& stage = "");
 

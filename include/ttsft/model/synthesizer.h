@@ -50,10 +50,12 @@ class Synthesizer {
   virtual SpeechLm& language_model() = 0;
   virtual torch::TensorOptions tensor_options() const = 0;  // device and type of its inputs
   virtual DecodingPlan plan(const DecodeOptions& options) = 0;
-  // earlier: codes of the segments before this one, where they are chained. UsageError: a text that
-  // the model has no places for.
+  // earlier: the segments before this one, where they are chained. UsageError: a text that the
+  // model has no places for.
   virtual RowPrompt prompt(const std::string& segment, uint64_t seed,
-                           std::span<const torch::Tensor> earlier) = 0;
+                           std::span<const SpokenSegment> earlier) = 0;
+  // Recorded draws, as upstream calls and shapes them, under the streams of the decoding core.
+  virtual RecordedDraws recorded(const Noise& noise) const { return noise; }
   // What of the generated codes the acoustic part gets. What it keeps of the first ones does not
   // depend on the later ones: a stream asks while they come.
   virtual torch::Tensor heard(const torch::Tensor& codes) const { return codes; }

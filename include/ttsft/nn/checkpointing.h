@@ -32,7 +32,7 @@ torch::Tensor checkpoint_rows(
 class Recomputing {
  public:
   virtual ~Recomputing() = default;
-  void set_activation_checkpointing(bool on) { checkpointing_ = on; }
+  virtual void set_activation_checkpointing(bool on) { checkpointing_ = on; }
 
  protected:
   bool recomputes() const { return checkpointing_ && torch::GradMode::is_enabled(); }

@@ -25,6 +25,7 @@ struct LinearOptions {
   bool bias = false;
   LinearLayout layout = LinearLayout::kOutIn;
   LinearRole role = LinearRole::kOther;
+  bool embeds = false;  // a Table
 };
 
 // One adapter: y += scale * dropout(x) A^T B^T. A and B stay float32 (masters); they are cast to
@@ -64,5 +65,18 @@ class LinearImpl : public torch::nn::Module {
   std::optional<LoraSlot> lora_;
 };
 TORCH_MODULE(Linear);
+
+// An embedding that may carry an adapter, and may be a tied head: y = x W for x of one 1 each, so
+// that W [num, dim] is looked up. PEFT's lora.Embedding: A [r, num] starts at zero, B [dim, r] does
+// not, and nothing is dropped out.
+class TableImpl : public LinearImpl {
+ public:
+  TableImpl(int64_t num, int64_t dim)
+      : LinearImpl(LinearOptions{num, dim, false, LinearLayout::kInOut, LinearRole::kOther, true}) {
+  }
+  torch::Tensor forward(const torch::Tensor& ids);                          // [...] -> [..., dim]
+  torch::Tensor effective_table() const { return effective_weight().t(); }  // [num, dim]
+};
+TORCH_MODULE(Table);
 
 }  // namespace ttsft

@@ -13,7 +13,8 @@
 
 namespace ttsft {
 
-// A linear that an adapter may sit on. path is the dotted upstream path without ".weight".
+// A linear (or a Table) that an adapter may sit on. path is the dotted upstream path without
+// ".weight".
 struct AdapterSite {
   std::string path;
   Linear linear;
@@ -34,14 +35,15 @@ LoraTargets peft_targets(const std::vector<AdapterSite>& selected, const LoraTar
 
 class LoraSet {
  public:
-  // Fresh adapters as PEFT makes them: A uniform (kaiming, a = sqrt 5), B zero. seed decides A.
+  // Fresh adapters as PEFT makes them: A uniform (kaiming, a = sqrt 5), B zero; of a Table A zero,
+  // B normal. seed decides what is random.
   static LoraSet create(const std::vector<AdapterSite>& sites, const PeftConfig& config,
                         torch::Device device, uint64_t seed);
-  // Adapters of a PEFT folder put on the module's sites. Strict: a tensor without a site, a pair
-  // without its half, a wrong shape, or a folder that matches nothing is a DataError that lists the
-  // names.
-  static LoraSet load(torch::nn::Module& module, const std::filesystem::path& folder,
-                      torch::Device device);
+  // Adapters of a PEFT folder, or of a loralib file (io/loralib.h) with its alpha, put on the
+  // module's sites. Strict: a tensor without a site, a pair without its half, a wrong shape, or a
+  // folder that matches nothing is a DataError that lists the names.
+  static LoraSet load(torch::nn::Module& module, const std::filesystem::path& path,
+                      torch::Device device, double alpha = 0);
 
   void set_scale(double scale);
   void set_dropout(double dropout);  // of the adapters' input while training; also in config()

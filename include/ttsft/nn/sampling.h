@@ -14,6 +14,8 @@ struct SamplingOptions {
   double min_p = 0.0;        // 0: off
   bool min_p_first = false;  // before top-k and top-p, as Chatterbox does it
   bool top_p_first = false;  // before top-k: of all probabilities, as CosyVoice does it
+  bool untempered = false;   // the filters look at scores before the temperature (Fish Speech)
+  bool below_top_p = false;  // the entry that crosses top_p goes too (Fish Speech)
   int64_t min_keep = 1;  // no filter leaves fewer; Hugging Face keeps 2 for each beam of a search
 };
 

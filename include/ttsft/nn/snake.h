@@ -8,7 +8,8 @@ namespace ttsft {
 // x + sin^2(alpha x) / (alpha + 1e-9); alpha is no logarithm.
 class SnakeImpl : public torch::nn::Module {
  public:
-  explicit SnakeImpl(int64_t channels);
+  // with_axes: alpha is [1, C, 1], as DAC stores it.
+  explicit SnakeImpl(int64_t channels, bool with_axes = false);
   torch::Tensor forward(const torch::Tensor& x);  // [B, C, T]
   torch::Tensor alpha;                            // [C]
 };

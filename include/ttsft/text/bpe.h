@@ -20,12 +20,15 @@ inline constexpr std::string_view kMistralSplitPattern =
 
 class Bpe {
  public:
-  // vocab.json, merges.txt and added_tokens_decoder of tokenizer_config.json in a folder. `specials`
-  // are those that a tokenizer's class adds in code: their ids follow the highest one, in order.
-  // DataError names the file.
+  // vocab.json, merges.txt and added_tokens_decoder of tokenizer_config.json in a folder.
+  // `specials` are those that a tokenizer's class adds in code: their ids follow the highest one,
+  // in order. DataError names the file.
   static Bpe from_folder(const std::filesystem::path& folder,
                          std::string_view split_pattern = kQwen2SplitPattern,
                          std::span<const std::string> specials = {});
+  // A tokenizer.json: vocabulary, merges, added tokens, the split pattern, and Unicode NFC or no
+  // normalisation, as the file says. DataError names what of it is not supported.
+  static Bpe from_tokenizer(const std::filesystem::path& file);
   ~Bpe();
   Bpe(Bpe&&) noexcept;
   Bpe& operator=(Bpe&&) noexcept;
