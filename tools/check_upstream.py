@@ -64,6 +64,17 @@ MODELS = {
         files=("checkpoint/llm.pt", "audio/metadata.csv"),
         source=("--recursive https://github.com/FunAudioLLM/CosyVoice", "cosyvoice/llm/llm.py"),
         also="third_party/Matcha-TTS"),
+    "fish-s2-pro": Model(
+        "fish_s2_pro", "upstream-venv-fish",
+        [*COMMON, "transformers==4.57.3", "einops", "loguru", "natsort", "hydra-core", "omegaconf",
+         "loralib==0.1.2", "protobuf==4.25.8", "soundfile", "rich", "click", "tqdm", "lightning",
+         "pytorch-lightning", "pyrootutils", "argbind", "ffmpy", "flatten-dict",
+         "importlib-resources", "julius", "markdown2", "matplotlib", "pyloudnorm", "pystoi",
+         "randomname", "tensorboard", "torch-stoi", "ipython"],
+        alone=("descript-audio-codec==1.0.0", "descript-audiotools==0.7.2"),
+        files=("checkpoint/codec.pth", "audio/a.wav"),
+        source=("https://github.com/fishaudio/fish-speech",
+                "fish_speech/models/text2semantic/llama.py")),
 }
 
 
@@ -93,7 +104,8 @@ def parse_arguments():
                              " its own code reads the prepared sets too")
     parser.add_argument("--source", type=Path,
                         help="indextts2: a clone of index-tts at v2.0.0; cosyvoice3: a clone of CosyVoice"
-                             " with its submodule; neither is a package")
+                             " with its submodule; fish-s2-pro: a clone of fish-speech; none is a"
+                             " package")
     arguments = parser.parse_args()
     model = MODELS[arguments.model]
     arguments.fixture = arguments.fixture or model.fixture
