@@ -119,7 +119,9 @@ class Upstream:
         """{term: the values of its labels} of a prepared row."""
         codes = torch.from_numpy(np.load(folder / row["npy"])).int()
         text = row["text"] if "<|speaker:" in row["text"] else f"<|speaker:0|>{row['text']}"
-        encoded = self.conversation(text, codes).encode(self.tokenizer, add_shift=False)
+        # Conversation.encode hands on an argument that nobody takes.
+        content = self.conversation(text, codes).to_content_sequence()
+        encoded = content.encode(self.tokenizer, add_shift=False)
         tokens, labels = encoded.tokens, encoded.labels
         config = self.model.config
         rows = torch.zeros(1, config.num_codebooks + 1, len(tokens), dtype=torch.int)
