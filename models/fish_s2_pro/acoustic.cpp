@@ -7,8 +7,6 @@
 namespace ttsft::fish_s2_pro {
 namespace {
 
-// Noise is of the language model alone; where codes are decoded that it has spoken, it is given to
-// both.
 torch::Tensor frames_of(const AcousticRow& row, int64_t levels) {
   if (row.codes.numel() == 0) return torch::empty({0, levels}, torch::kInt64);
   return row.codes.to(torch::kInt64);

@@ -71,7 +71,6 @@ void read_nested(const JsonReader& reader, const Json& json, Config& config) {
 }
 
 void read_flat(const JsonReader& reader, const Json& json, Config& config) {
-  config.flat = true;
   config.slow = read_decoder(reader, json, "", "n_layer", nullptr);
   config.fast = read_decoder(reader, json, "fast_", "n_fast_layer", &config.slow);
   config.vocab_size = reader.positive("vocab_size");

@@ -27,7 +27,6 @@ struct Config {
   // A frame's vector is divided by sqrt(codebooks + 1). True of the release; a flat config says so
   // itself.
   bool scale_codebooks = true;
-  bool flat = false;  // model.pth with short names beside it
 };
 
 // DataError names what is missing, or the other release that the folder holds.

@@ -124,7 +124,7 @@ torch::Tensor LmStage::target_codes(const Sample& sample) const {
 void LmStage::save_beside_adapter(const std::filesystem::path& folder) {
   write_notice(folder);
   if (!options_.write_ckpt) return;
-  write_loralib(folder / "lora.ckpt", SafetensorsReader::open(folder / kPeftWeights));
+  write_loralib(folder / "lora.ckpt", SafetensorsReader::open(folder / kAdapterWeights));
 }
 
 void LmStage::save_full(const std::filesystem::path& folder,

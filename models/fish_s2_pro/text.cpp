@@ -25,8 +25,21 @@ const Regex& speaker_tag() {
   return tag;
 }
 
-std::string replaced(const std::string& text, const char* pattern, const std::string& with) {
-  return Regex(pattern).replace(text, [&](const Regex::Groups&) { return with; });
+// Not a speaker or a phoneme tag: what upstream takes for markup or a control token, and is
+// neither.
+constexpr const char* kNoTag = R"((?!<\|speaker:\d+\|>|<\|phoneme_(?:start|end)\|>))";
+
+const Regex& braces() {
+  static const Regex pattern(R"(\{.*?\})");
+  return pattern;
+}
+const Regex& marks_but_tags() {
+  static const Regex pattern(std::string(kNoTag) + "<.*?>");
+  return pattern;
+}
+
+std::string replaced(const std::string& text, const Regex& pattern, const std::string& with) {
+  return pattern.replace(text, [&](const Regex::Groups&) { return with; });
 }
 
 }  // namespace
@@ -46,25 +59,24 @@ Tokenizer::Tokenizer(const std::filesystem::path& checkpoint)
 }
 
 std::string packed_text(const std::string& text, bool keep_tags) {
-  const char* marks =
-      keep_tags ? R"((?!<\|speaker:\d+\|>|<\|phoneme_(?:start|end)\|>)<.*?>)" : R"(<.*?>)";
-  const std::string plain = replaced(replaced(text, R"(\{.*?\})", " "), marks, " ");
-  return replaced(plain, R"(\s+)", " ");
+  static const Regex marks("<.*?>"), space(R"(\s+)");
+  const std::string plain =
+      replaced(replaced(text, braces(), " "), keep_tags ? marks_but_tags() : marks, " ");
+  return replaced(plain, space, " ");
 }
 
 bool has_markup(const std::string& text) {
-  static const Regex marks(R"(\{.*?\}|(?!<\|speaker:\d+\|>|<\|phoneme_(?:start|end)\|>)<.*?>)");
-  return marks.matches(spelled_tags(text));
+  const std::string spelled = spelled_tags(text);
+  return braces().matches(spelled) || marks_but_tags().matches(spelled);
 }
 
 std::string clean_text(const std::string& text) {
-  std::string clean(strip(text));
-  clean = replaced(clean, "[\\x{2018}\\x{2019}]", "'");
-  clean = replaced(clean,
-                   "[\\x{1F600}-\\x{1F64F}\\x{1F300}-\\x{1F5FF}\\x{1F680}-\\x{1F6FF}"
-                   "\\x{1F1E0}-\\x{1F1FF}]+",
-                   "");
-  return replaced(clean, ",{2,}", ",");
+  static const Regex quotes("[\\x{2018}\\x{2019}]"), commas(",{2,}"),
+      emoji(
+          "[\\x{1F600}-\\x{1F64F}\\x{1F300}-\\x{1F5FF}\\x{1F680}-\\x{1F6FF}"
+          "\\x{1F1E0}-\\x{1F1FF}]+");
+  const std::string straight = replaced(std::string(strip(text)), quotes, "'");
+  return replaced(replaced(straight, emoji, ""), commas, ",");
 }
 
 std::string spelled_tags(const std::string& text) {
@@ -83,8 +95,7 @@ std::string with_speaker_tag(const std::string& text) {
 }
 
 std::vector<std::string> control_tokens_in(const std::string& text) {
-  static const Regex control(
-      R"((?!<\|speaker:\d+\|>|<\|phoneme_(?:start|end)\|>)<\|[^|<>]*\|>|</?think>|</?tool_\w+>)");
+  static const Regex control(std::string(kNoTag) + R"(<\|[^|<>]*\|>|</?think>|</?tool_\w+>)");
   std::vector<std::string> found;
   for (const std::string_view token : control.find_all(text)) found.emplace_back(token);
   return found;

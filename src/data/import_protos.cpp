@@ -108,23 +108,25 @@ class Shard {
   int64_t number_ = 0, several_ = 0;
 };
 
+// The file itself, or those in the folder, by name.
+std::vector<fs::path> protos_in(const fs::path& source) {
+  std::vector<fs::path> files;
+  if (is_protos(source)) files.push_back(source);
+  if (!fs::is_directory(source)) return files;
+  for (const auto& entry : fs::directory_iterator(source))
+    if (is_protos(entry.path())) files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
 }  // namespace
 
 bool holds_protos(const fs::path& source) {
-  if (!fs::is_directory(source)) return is_protos(source);
-  for (const auto& entry : fs::directory_iterator(source))
-    if (is_protos(entry.path())) return true;
-  return false;
+  return !protos_in(source).empty();
 }
 
 ImportedSet import_protos(const fs::path& source, const ImportDefaults& defaults) {
-  std::vector<fs::path> files = {source};
-  if (fs::is_directory(source)) {
-    files.clear();
-    for (const auto& entry : fs::directory_iterator(source))
-      if (is_protos(entry.path())) files.push_back(entry.path());
-    std::sort(files.begin(), files.end());
-  }
+  const std::vector<fs::path> files = protos_in(source);
   ImportCollector rows("packed .protos", files.front().parent_path(), defaults);
   int64_t several = 0;
   for (const fs::path& file : files) several += Shard(file, rows).read();

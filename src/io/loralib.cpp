@@ -59,7 +59,11 @@ AdapterFiles open_loralib(const fs::path& file, double alpha) {
 AdapterFiles open_adapter(const fs::path& path, double alpha) {
   if (fs::is_regular_file(path)) return open_loralib(path, alpha);
   return {read_peft_config(path),
-          std::make_shared<SafetensorsReader>(SafetensorsReader::open(path / kPeftWeights))};
+          std::make_shared<SafetensorsReader>(SafetensorsReader::open(path / kAdapterWeights))};
+}
+
+PeftConfig read_adapter_config(const fs::path& path, double alpha) {
+  return fs::is_regular_file(path) ? open_loralib(path, alpha).config : read_peft_config(path);
 }
 
 bool is_loralib_file(const fs::path& path) {

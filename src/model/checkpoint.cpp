@@ -12,7 +12,7 @@
 #include "ttsft/core/strings.h"
 #include "ttsft/io/atomic_file.h"
 #include "ttsft/io/json_reader.h"
-#include "ttsft/io/peft.h"
+#include "ttsft/io/loralib.h"
 
 namespace ttsft {
 namespace {
@@ -133,9 +133,7 @@ void refuse_other_stage(const RunConfig& config, const CheckpointRef& ref,
 // wrote is of the stage that the run file trains.
 void refuse_contradiction(const RunConfig& config, const CheckpointRef& ref) {
   if (ref.kind != CheckpointKind::kAdapter) return;
-  const PeftConfig peft = fs::is_regular_file(ref.folder)
-                              ? open_adapter(ref.folder, ref.alpha).config
-                              : read_peft_config(ref.folder);
+  const PeftConfig peft = read_adapter_config(ref.folder, ref.alpha);
   const auto compare = [&](const char* key, auto written, auto stored) {
     if (!config.given.contains(key) || written == stored) return;
     std::ostringstream what;

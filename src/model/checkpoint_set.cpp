@@ -5,8 +5,7 @@
 
 #include "ttsft/core/error.h"
 #include "ttsft/core/strings.h"
-#include "ttsft/io/peft.h"
-#include "ttsft/io/safetensors.h"
+#include "ttsft/io/loralib.h"
 
 namespace ttsft {
 namespace {

@@ -210,7 +210,7 @@ int64_t LoraSet::parameter_count() const {
 }
 
 void save_adapter(const LoraSet& set, const std::filesystem::path& folder) {
-  save_tensors(folder / kPeftWeights, set.parameters());
+  save_tensors(folder / kAdapterWeights, set.parameters());
   write_text_atomic(folder / "adapter_config.json", peft_config_json(set.config()).dump(2) + "\n");
 }
 

@@ -5,10 +5,12 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "tests/support/tensor_test.h"
 #include "ttsft/audio/audio.h"
+#include "ttsft/io/atomic_file.h"
 #include "ttsft/io/safetensors.h"
 #include "ttsft/nn/weights.h"
 
@@ -33,6 +35,15 @@ class ModelFixture {
   // expected/<file>.safetensors, e.g. expected("prep", "a.speech_codes").
   torch::Tensor expected(const std::string& file_name, const std::string& tensor) const {
     return copy_tensor(file("expected/" + file_name + ".safetensors")->at(tensor));
+  }
+
+  // expected/<name>.json, read once per process.
+  const nlohmann::json& expected_json(const std::string& name) const {
+    static std::map<std::filesystem::path, nlohmann::json> open;
+    const std::filesystem::path file = path("expected/" + name + ".json");
+    auto& json = open[file];
+    if (json.is_null()) json = nlohmann::json::parse(read_text(file));
+    return json;
   }
 
   // audio/<name>.wav at its own rate.

@@ -13,8 +13,6 @@
 
 namespace ttsft {
 
-inline constexpr const char* kPeftWeights = "adapter_model.safetensors";
-
 // An adapter on disk, whatever its form.
 struct AdapterFiles {
   PeftConfig config;
@@ -25,6 +23,9 @@ struct AdapterFiles {
 // A PEFT folder; or a file of loralib's form, whose alpha must be given (0: none was). DataError:
 // neither, or a file without tensors of that form.
 AdapterFiles open_adapter(const std::filesystem::path& path, double alpha = 0);
+
+// What open_adapter() says of it; of a folder its adapter_config.json alone is read.
+PeftConfig read_adapter_config(const std::filesystem::path& path, double alpha = 0);
 
 // A file that open_adapter() takes, by its tensors' names.
 bool is_loralib_file(const std::filesystem::path& path);

@@ -9,6 +9,8 @@
 
 namespace ttsft {
 
+inline constexpr const char* kAdapterWeights = "adapter_model.safetensors";
+
 // Which modules carry an adapter: PEFT's list of name endings, or one regular expression over the
 // whole dotted path.
 struct LoraTargets {

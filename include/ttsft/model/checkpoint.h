@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "ttsft/config/run_config.h"
-#include "ttsft/io/loralib.h"
+#include "ttsft/io/peft.h"
 
 namespace ttsft {
 
@@ -25,8 +25,6 @@ struct CheckpointRef {
   int64_t step = -1;  // of this run; -1 when it is none
   double alpha = 0;   // of an adapter that does not say its own: the run file's lora.alpha
 };
-
-inline constexpr const char* kAdapterWeights = kPeftWeights;
 
 // "base" | "last" | "best" | "step-N" | a folder | a file in loralib's form. UsageError: unknown
 // name (those there are listed), empty run, rank or alpha of an adapter that contradict the run

@@ -11,7 +11,7 @@ class SnakeImpl : public torch::nn::Module {
   // with_axes: alpha is [1, C, 1], as DAC stores it.
   explicit SnakeImpl(int64_t channels, bool with_axes = false);
   torch::Tensor forward(const torch::Tensor& x);  // [B, C, T]
-  torch::Tensor alpha;                            // [C]
+  torch::Tensor alpha;                            // [C], or [1, C, 1]
 };
 TORCH_MODULE(Snake);
 

@@ -23,11 +23,7 @@ inline torch::Tensor expected(const std::string& file, const std::string& name) 
 }
 
 inline const nlohmann::json& expected_json(const std::string& name) {
-  static std::map<std::string, nlohmann::json> open;
-  auto& json = open[name];
-  if (json.is_null())
-    json = nlohmann::json::parse(read_text(fixture().path("expected/" + name + ".json")));
-  return json;
+  return fixture().expected_json(name);
 }
 
 // The codes of a clip (a, b, c or ref) as upstream encoded it, [F, 10].

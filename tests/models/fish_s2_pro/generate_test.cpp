@@ -138,8 +138,7 @@ TEST_F(GenerateTest, SeveralSampledFramesFollowUpstreamsLoop) {
       if (sums[rank].item<double>() > p || rank >= k) kept[order[rank]] = -INFINITY;
     return ((kept / t).softmax(-1) / -u.log()).argmax().item<int64_t>();
   };
-  std::vector<int64_t> latest(10, 0);  // as upstream's window, in codes; none is code 0 at first
-  std::fill(latest.begin(), latest.end(), -1);
+  std::vector<int64_t> latest(10, -1);  // as upstream's window, in codes; none at first
   torch::Tensor x = row.inputs;
   for (int64_t f = 0; f < codes.size(0); ++f) {
     const torch::Tensor state =
