@@ -75,6 +75,13 @@ MODELS = {
         files=("checkpoint/codec.pth", "audio/a.wav"),
         source=("https://github.com/fishaudio/fish-speech",
                 "fish_speech/models/text2semantic/llama.py")),
+    "voxtral": Model(
+        "voxtral", "upstream-venv-voxtral",
+        ["torch==2.11.0", "peft==0.21.2", "transformers==5.13.0",
+         "mistral-common[soundfile,soxr]==1.13.1", "einops", "regex", "simple-parsing==0.1.9"],
+        alone=("vllm-omni==0.30.0", "mistral-inference==1.6.0"),
+        files=("checkpoint/consolidated.safetensors", "checkpoint/voxtral_encoder.safetensors",
+               "audio/metadata.csv")),
 }
 
 

@@ -5,6 +5,7 @@
 #include "models/cosyvoice3/weights.h"
 #include "ttsft/core/error.h"
 #include "ttsft/model/basic_adapter.h"
+#include "ttsft/model/link_release.h"
 #include "ttsft/model/merge_adapter.h"
 
 namespace ttsft::cosyvoice3 {

@@ -5,6 +5,7 @@
 #include "models/cosyvoice3/weights.h"
 #include "ttsft/core/error.h"
 #include "ttsft/io/torch_file.h"
+#include "ttsft/model/link_release.h"
 #include "ttsft/model/merge_adapter.h"
 #include "ttsft/nn/rng.h"
 

@@ -5,7 +5,6 @@
 #include "models/cosyvoice3/modules.h"
 #include "ttsft/core/error.h"
 #include "ttsft/data/prepared_set.h"
-#include "ttsft/model/link_release.h"
 
 namespace ttsft::cosyvoice3 {
 namespace {
@@ -76,10 +75,6 @@ void write_stage_file(const fs::path& base, const fs::path& out, const std::stri
   }
   fs::create_directories(out);
   write_weights(out / file, tensors, named, rounding);
-}
-
-void link_rest(const fs::path& base, const fs::path& out) {
-  link_release(base, out, [&](const fs::path& relative) { return fs::exists(out / relative); });
 }
 
 }  // namespace ttsft::cosyvoice3

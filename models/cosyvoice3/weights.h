@@ -32,7 +32,4 @@ void write_stage_file(const std::filesystem::path& base, const std::filesystem::
                       const std::string& file, const WeightChanges& changes,
                       Rounding* rounding = nullptr);
 
-// Everything of the release that is not there yet.
-void link_rest(const std::filesystem::path& base, const std::filesystem::path& out);
-
 }  // namespace ttsft::cosyvoice3

@@ -97,7 +97,7 @@ void ScheduleConfig::validate() const {
 }
 
 void TrainConfig::bind(Binder& b) {
-  b.choice("stage", stage, {"lm", "flow"}, "what is trained, where the model has it");
+  b.choice("stage", stage, {"lm", "flow", "encoder"}, "what is trained, where the model has it");
   b.field("replay", replay, "recorded random tensors (safetensors) in place of our own draws");
   b.field("checks", checks, "moves a check of the targets: {name: refuse | warn | off}");
   b.choice("method", method, {"lora", "full"}, "adapters, or every weight of the stage");

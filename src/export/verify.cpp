@@ -45,8 +45,14 @@ torch::Tensor probe_logits(const ModelContext& context, const ModelAdapter& adap
 Proof::Proof(const ModelContext& context, const ModelAdapter& adapter,
              const CheckpointSet& checkpoints, double lora_scale)
     : context_(context), adapter_(adapter) {
-  for (const std::string& stage : adapter.info().stages)
+  const std::vector<std::string>& encoders = adapter.info().prep_stages;
+  for (const std::string& stage : adapter.info().stages) {
+    // What encodes recordings may not be there at all; where the set does not name it, the export
+    // links it.
+    const bool encodes = std::find(encoders.begin(), encoders.end(), stage) != encoders.end();
+    if (encodes && !checkpoints.stages.contains(stage)) continue;
     references_[stage] = logits(stage, checkpoints.of(stage), lora_scale);
+  }
 }
 
 torch::Tensor Proof::logits(const std::string& stage, const CheckpointRef& checkpoint,

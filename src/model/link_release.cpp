@@ -24,4 +24,11 @@ void link_release(const std::filesystem::path& base, const std::filesystem::path
   }
 }
 
+void link_rest(const std::filesystem::path& base, const std::filesystem::path& out) {
+  std::filesystem::create_directories(out);
+  link_release(base, out, [&](const std::filesystem::path& file) {
+    return std::filesystem::exists(out / file);
+  });
+}
+
 }  // namespace ttsft

@@ -53,8 +53,10 @@ void require_stage(const RunConfig& config, const ModelInfo& info) {
 TargetChoice lora_targets(const RunConfig& config, const ModelInfo& info) {
   TargetChoice targets = config.lora.targets;
   const auto own = info.stage_lora_targets.find(config.train.stage);
-  if (own != info.stage_lora_targets.end() && !config.given.contains("lora.targets"))
+  if (own != info.stage_lora_targets.end() && !config.given.contains("lora.targets")) {
     targets.endings = own->second;
+    targets.regex.clear();
+  }
   return targets;
 }
 

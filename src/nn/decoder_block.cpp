@@ -6,6 +6,9 @@
 namespace ttsft {
 namespace {
 
+constexpr int64_t kLeastBand = 32;        // frames of a band's block
+constexpr int64_t kBandedFromBlocks = 4;  // shorter sequences are one matrix
+
 RmsNorm make_qk_norm(const BlockOptions& o, int64_t heads) {
   const int64_t size = o.qk_norm == QkNorm::kPerHead ? o.head_dim : heads * o.head_dim;
   return RmsNorm(size, o.qk_norm_eps > 0 ? o.qk_norm_eps : o.norm_eps);
@@ -15,8 +18,8 @@ RmsNorm make_qk_norm(const BlockOptions& o, int64_t heads) {
 
 AttentionImpl::AttentionImpl(const BlockOptions& o) : options_(o) {
   const auto projection = [&](const char* name, int64_t in, int64_t out, bool bias) {
-    return register_module(name, Linear(LinearOptions{in, out, bias, LinearLayout::kOutIn,
-                                                      LinearRole::kAttention}));
+    return register_module(
+        name, Linear(LinearOptions{in, out, bias, LinearLayout::kOutIn, LinearRole::kAttention}));
   };
   const BlockNames& names = o.names;
   const int64_t width = o.heads * o.head_dim, kv_width = o.kv_heads * o.head_dim;
@@ -55,6 +58,29 @@ torch::Tensor AttentionImpl::attend(const torch::Tensor& q, const torch::Tensor&
                                           v.repeat_interleave(group, 1), mask);
 }
 
+torch::Tensor AttentionImpl::attend_band(const torch::Tensor& q, const torch::Tensor& k,
+                                         const torch::Tensor& v, const AttentionBand& band) const {
+  const int64_t batch = q.size(0), time = q.size(2), blocks = band.mask.size(0);
+  const int64_t missing = blocks * band.size - time;
+  // [B, h, T, d] -> [B, h, blocks, size, d]
+  const auto blocked = [&](const torch::Tensor& x) {
+    return torch::constant_pad_nd(x, {0, 0, 0, missing}).unflatten(2, {blocks, band.size});
+  };
+  // -> [B blocks, h, n, d]
+  const auto folded = [](const torch::Tensor& x) { return x.transpose(1, 2).flatten(0, 1); };
+  const auto with_earlier = [&](const torch::Tensor& x) {
+    const torch::Tensor own = blocked(x);
+    const torch::Tensor earlier =
+        torch::constant_pad_nd(own.narrow(2, 0, blocks - 1), {0, 0, 0, 0, 1, 0});
+    return folded(torch::cat({earlier, own}, 3));
+  };
+  AttentionContext context;
+  context.mask =
+      band.mask.unsqueeze(0).expand({batch, -1, -1, -1, -1}).flatten(0, 1);  // [B blocks, ..]
+  const torch::Tensor y = attend(folded(blocked(q)), with_earlier(k), with_earlier(v), context);
+  return y.unflatten(0, {batch, blocks}).transpose(1, 2).flatten(2, 3).narrow(2, 0, time);
+}
+
 torch::Tensor AttentionImpl::forward(const torch::Tensor& x, const AttentionContext& context,
                                      int64_t layer) {
   const int64_t batch = x.size(0), time = x.size(1), d = options_.head_dim;
@@ -89,7 +115,8 @@ torch::Tensor AttentionImpl::forward(const torch::Tensor& x, const AttentionCont
     k = apply_rope(k, *context.rope);
   }
   if (context.cache) std::tie(k, v) = context.cache->write(*context.step, layer, k, v);
-  const torch::Tensor y = attend(q, k, v, context);
+  const torch::Tensor y =
+      context.band.size > 0 ? attend_band(q, k, v, context.band) : attend(q, k, v, context);
   return o_proj(y.transpose(1, 2).reshape({batch, time, width}));
 }
 
@@ -186,7 +213,8 @@ std::vector<double> alibi_slopes(int64_t heads) {
   for (int64_t h = 0; h < power; ++h)
     slopes.push_back(std::pow(2.0, -8.0 * static_cast<double>(h) / static_cast<double>(power)));
   for (int64_t h = 0; power + h < heads; ++h)
-    slopes.push_back(std::pow(2.0, -8.0 * static_cast<double>(2 * h) / (2.0 * static_cast<double>(power))));
+    slopes.push_back(
+        std::pow(2.0, -8.0 * static_cast<double>(2 * h) / (2.0 * static_cast<double>(power))));
   return slopes;
 }
 
@@ -202,6 +230,24 @@ torch::Tensor DecoderStackImpl::own_mask(int64_t time, const torch::Tensor& give
   if (windowed) visible = visible & (distance < block.window);
   if (given.defined()) visible = visible & given;
   return block.alibi ? alibi_bias(distance, visible, options) : visible;
+}
+
+// What own_mask() says, for x so long that most of that matrix would be hidden keys.
+AttentionBand DecoderStackImpl::own_band(int64_t time, torch::TensorOptions options) const {
+  const BlockOptions& block = options_.block;
+  AttentionBand band;
+  const int64_t size = std::max(block.window - 1, kLeastBand);
+  if (block.window == 0 || !block.causal || time < kBandedFromBlocks * size) return band;
+  band.size = size;
+  const auto places = options.dtype(torch::kInt64);
+  const torch::Tensor distance = torch::arange(size, places).unsqueeze(1) + size -
+                                 torch::arange(2 * size, places).unsqueeze(0);  // [size, 2 size]
+  const torch::Tensor seen = (distance >= 0) & (distance < block.window);
+  const int64_t blocks = (time + size - 1) / size;
+  torch::Tensor visible = seen.expand({blocks, 1, -1, -1}).clone();
+  visible[0].narrow(-1, 0, size).fill_(false);  // nothing is before the first block
+  band.mask = block.alibi ? alibi_bias(distance, visible, options) : visible;
+  return band;
 }
 
 torch::Tensor DecoderStackImpl::alibi_bias(const torch::Tensor& distance,
@@ -230,7 +276,8 @@ torch::Tensor DecoderStackImpl::forward(torch::Tensor x, const torch::Tensor& po
     context.mask = step.mask;
     context.causal = step.causal;
   } else {
-    context.mask = own_mask(time, mask, x.options());
+    if (!mask.defined()) context.band = own_band(time, x.options());
+    if (context.band.size == 0) context.mask = own_mask(time, mask, x.options());
     context.causal = block.causal && !context.mask.defined() && time > 1;
   }
   Rope rope;

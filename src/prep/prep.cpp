@@ -113,7 +113,7 @@ void PrepRun::make_preparer() {
                     "see `ttsft models` for the releases it takes");
   }
   log_info("checkpoint: ", found);
-  refuse_recordings(adapter_.abilities(folder));
+  refuse_recordings(adapter_.abilities_under(config_));
   ModelContext context{config_};
   context.device = device_;
   preparer_ = adapter_.make_preparer(context);
@@ -153,8 +153,9 @@ void PrepRun::refuse_recordings(const Abilities& abilities) {
   }
   source_.utterances = std::move(kept);
   if (!source_.utterances.empty()) return;
-  throw DataError("this checkpoint encodes no recordings: " + abilities.why_not,
-                  config_.checkpoint.string(), "give rows that bring " + join(keys, " or "));
+  throw DataError(
+      "this checkpoint encodes no recordings: " + abilities.why_not, config_.checkpoint.string(),
+      abilities.remedy.empty() ? "give rows that bring " + join(keys, " or ") : abilities.remedy);
 }
 
 std::optional<PreparedRow> PrepRun::reusable(const std::string& id, const std::string& key) const {

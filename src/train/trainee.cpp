@@ -100,6 +100,7 @@ Trainee make_trainee(const RunConfig& config, Stage& stage, torch::Device device
     trainee.model_bytes += static_cast<int64_t>(item.value().nbytes());
   }
   if (config.train.method == "lora") {
+    stage.require_adaptable();
     trainee.lora = make_lora(config, stage, device, resume, task_type);
     for (const auto& [name, tensor] : trainee.lora->parameters()) trainee.weights.add(name, tensor);
     for (const AdapterSite& site : trainee.lora->sites()) trainee.sites.push_back(site.path);

@@ -123,11 +123,9 @@ std::vector<std::string> untruths(const fs::path& root, const Folders& folders) 
 }
 
 TEST(Blocks, TheTableIsTrue) {
-  const Folders folders = {{"Qwen3-TTS", "qwen3_tts"},
-                           {"Chatterbox", "chatterbox"},
-                           {"IndexTTS2", "indextts2"},
-                           {"CosyVoice 3", "cosyvoice3"},
-                           {"Fish S2 Pro", "fish_s2_pro"}};
+  const Folders folders = {{"Qwen3-TTS", "qwen3_tts"},     {"Chatterbox", "chatterbox"},
+                           {"IndexTTS2", "indextts2"},     {"CosyVoice 3", "cosyvoice3"},
+                           {"Fish S2 Pro", "fish_s2_pro"}, {"Voxtral TTS", "voxtral"}};
   const fs::path root = TTSFT_SOURCE_DIR;
   const std::vector<Row> rows = read_table(root / "docs/architecture.md", folders);
   EXPECT_GT(rows.size(), 25u);

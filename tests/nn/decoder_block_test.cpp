@@ -218,6 +218,16 @@ TEST(DecoderStack, WindowsOfEverySize) {
   }
 }
 
+// So long that blocks see themselves and the one before them, with and without a last full one.
+TEST(DecoderStack, WindowsOfLongSequencesAreBands) {
+  for (const int64_t window : {1, 3, 33, 40}) {
+    StackOptions options = qwen3();
+    options.block.window = window;
+    for (const int64_t time : {160, 171})
+      compare(options, {}, {}, causal(time, window), "window " + std::to_string(window));
+  }
+}
+
 TEST(DecoderStack, GivenPositions) {
   compare(qwen3(), torch::tensor({3, 4, 9, 1, 0}), {}, causal(5), "one for all");
   compare(qwen3(), torch::tensor({{0, 1, 2, 3, 4}, {7, 8, 8, 8, 20}}), {}, causal(5), "each row's");

@@ -47,6 +47,10 @@ class ModelAdapter {
   virtual Abilities abilities(const std::filesystem::path& /*folder*/) const {
     return {.stages = info().stages};
   }
+  // The same under a run file, whose options may give a checkpoint what it lacks.
+  virtual Abilities abilities_under(const RunConfig& config) const {
+    return abilities(config.checkpoint);
+  }
 
   virtual std::unique_ptr<Preparer> make_preparer(const ModelContext& context) const = 0;
   // checkpoint: kBase or kFull; adapters are put on the stage's module by the engine.

@@ -41,6 +41,7 @@ struct FixtureFile {
   std::vector<FixtureTensor> tensors;  // a safetensors file, or
   std::string text;                    // a text file
   std::vector<FixtureNode> nodes{};    // of an .onnx
+  bool encoder = false;                // of recordings, where a release may lack it
 };
 
 // Of models/<folder>/fixture; UsageError when models.def has no such folder.

@@ -31,6 +31,7 @@ struct Abilities {
   bool stream = false;              // its codes become sound while more of them come
   std::vector<std::string> stages;  // what can be trained
   std::string why_not;              // the cause of what it lacks, for an error line
+  std::string remedy;               // what would help; "": nothing that a run file could say
 };
 
 struct ModelInfo {
@@ -47,6 +48,9 @@ struct ModelInfo {
   std::vector<std::string> lora_targets;  // default adapter sites
   // Of the stages whose modules are called otherwise.
   std::map<std::string, std::vector<std::string>> stage_lora_targets;
+  // Stages whose weights encode recordings: prep hears them, and synth in its voice reference, but
+  // no codes are spoken or decoded with them.
+  std::vector<std::string> prep_stages;
   std::vector<std::string> releases;  // checkpoints it takes
   // What adapter_config.json calls the task: PEFT wraps a module of Hugging Face's causal language
   // models by it. "": written as null, for modules of a model's own.

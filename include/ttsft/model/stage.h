@@ -68,6 +68,8 @@ class Stage {
   virtual torch::nn::Module& module() = 0;
   // Whether full fine-tuning trains this parameter.
   virtual bool trainable(const std::string& parameter) const = 0;
+  // UsageError: weights that no adapter can stand on, for they were drawn a moment ago.
+  virtual void require_adaptable() const {}
 
   // DataError names the row. Any thread may call it.
   virtual std::unique_ptr<Sample> read(const PreparedRow& row) = 0;

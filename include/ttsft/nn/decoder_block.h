@@ -55,11 +55,19 @@ struct BlockOptions {
   BlockNames names;
 };
 
+// Keys that lie far back are not looked at: time is cut into blocks of `size`, and each one sees
+// itself and the one before it.
+struct AttentionBand {
+  int64_t size = 0;    // 0: none
+  torch::Tensor mask;  // [blocks, 1 or heads, size, 2 size], bool or added to the scores
+};
+
 // What a forward needs besides x.
 struct AttentionContext {
   const Rope* rope = nullptr;  // null: no rotation
   // Bool, true = visible, or what is added to the scores; broadcast to [B, heads, T, S].
   torch::Tensor mask;
+  AttentionBand band;        // in place of a mask
   bool causal = false;       // without a mask: each sees the ones before it
   KvCache* cache = nullptr;  // with a cache, x holds the new positions only
   const KvCache::Step* step = nullptr;
@@ -75,6 +83,8 @@ class AttentionImpl : public torch::nn::Module {
   // q [B, H, T, d], k and v [B, Hkv, S, d] -> [B, H, T, d]
   torch::Tensor attend(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
                        const AttentionContext& context) const;
+  torch::Tensor attend_band(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                            const AttentionBand& band) const;
 
   BlockOptions options_;
   Linear q_proj{nullptr}, k_proj{nullptr}, v_proj{nullptr}, qkv{nullptr}, o_proj{nullptr};
@@ -146,6 +156,7 @@ class DecoderStackImpl : public torch::nn::Module, public Recomputing {
  private:
   torch::Tensor own_mask(int64_t time, const torch::Tensor& given,
                          torch::TensorOptions options) const;
+  AttentionBand own_band(int64_t time, torch::TensorOptions options) const;
   torch::Tensor alibi_bias(const torch::Tensor& distance, const torch::Tensor& visible,
                            torch::TensorOptions options) const;
 
