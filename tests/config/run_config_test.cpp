@@ -34,7 +34,9 @@ TEST(Validate, Ranges) {
             "train.checks.draws: wants one of refuse, warn, off, got `of`; did you mean off?"},
            {"train: {method: dora}",
             "train.method: wants one of lora, full, got `dora`; did you mean lora?"},
-           {"train: {stage: vocoder}", "train.stage: wants one of lm, flow, encoder, got `vocoder`"},
+           {"train: {stage: vocoder}",
+            "train.stage: wants one of lm, flow, encoder, got `vocoder`; did you mean "
+            "encoder?"},
            {"train: {steps: 0}",
             "train.steps: a plan of zero steps trains nothing; give 1 or more"},
            {"train: {steps: -3}", "train.steps: must be at least 1, is -3"},
