@@ -97,7 +97,8 @@ EncoderStage::EncoderStage(const ModelContext& context, const CheckpointRef& che
     : run_(context.config),
       folder_(checkpoint.folder),
       config_(read_config(folder_)),
-      anchors_(folder_, config_) {
+      // Of the release, whichever checkpoint is looked at: losses shall compare.
+      anchors_(run_.checkpoint, config_) {
   const auto& options = static_cast<const Options&>(*run_.model_options);
   const bool own = options.encoder.empty() || checkpoint.kind == CheckpointKind::kFull;
   const fs::path file = own ? encoder_file(folder_) : options.encoder;

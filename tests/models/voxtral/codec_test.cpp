@@ -132,6 +132,24 @@ TEST(Codec, LongRecordingsAreAsTheirBeginnings) {
   expect_equal(whole.narrow(0, 0, 20), part);
 }
 
+// Faults of public ports; the fixture's README says how far off each of them is.
+TEST(Codec, WrongVariantsAreFarOff) {
+  const CodecConfig right = read_config(checkpoint()).codec;
+  const torch::Tensor wanted = expected("layers", "dec.wav"),
+                      codes = expected("layers", "dec.codes").t().to(torch::kInt64);
+  const auto error = [&](const CodecConfig& config) {
+    const auto waves = load_codec(checkpoint(), config, torch::kCPU).decode({codes});
+    return ((waves[0] - wanted).abs().max() / wanted.abs().max()).item<double>();
+  };
+  EXPECT_LT(error(right), 2e-5);
+  CodecConfig other = right;
+  other.norm_eps = 1e-5;
+  EXPECT_GT(error(other), 0.02) << "epsilon of the language model";
+  other = right;
+  other.window = 8;
+  EXPECT_GT(error(other), 0.1) << "half the window";
+}
+
 TEST(Codec, WrongCodesAreRefused) {
   Codec codec = loaded_codec();
   EXPECT_THROW(codec.decode({torch::zeros({3, 36}, torch::kInt64)}), DataError);

@@ -6,10 +6,12 @@
 #include <gtest/gtest.h>
 
 #include "models/voxtral/codes.h"
+#include "models/voxtral/fixture/files.h"
 #include "models/voxtral/silence.h"
 #include "tests/models/voxtral/voxtral_fixture.h"
 #include "tests/support/temporary_folder.h"
 #include "ttsft/core/error.h"
+#include "ttsft/export/export.h"
 #include "ttsft/model/registry.h"
 #include "ttsft/prep/prep.h"
 
@@ -172,6 +174,60 @@ TEST_F(PrepTest, FramesWithoutSpeechWeighLess) {
   EXPECT_EQ(weights[9], 0) << "31 frames of silence";
   options().silence_weight = 0.5;
   EXPECT_EQ(prepare()[0].row["weight"].size(), 15u);
+}
+
+// The ways to codes of a release without an encoder, on a checkpoint as ttsft_fixture makes it.
+class TinyRelease : public PrepTest {
+ protected:
+  TinyRelease() {
+    auto files = fixture_files(FixtureSize::kTiny);
+    std::erase_if(files, [](const FixtureFile& file) { return file.encoder; });
+    write_fixture(files, folder_ / "tiny", 1);
+    config_.checkpoint = folder_ / "tiny";
+    config_.accept_license = "cc-by-nc-4.0";
+    torch::manual_seed(4);
+    const CodecConfig codec = read_config(config_.checkpoint).codec;
+    codes_ = torch::cat({torch::randint(0, codec.semantic_codes, {9, 1}),
+                         torch::randint(0, codec.levels, {9, codec.acoustic_dim})},
+                        1);
+  }
+  torch::Tensor prepared_codes() {
+    return codes_of_row(prepare()[0].row["codes"], read_config(config_.checkpoint), {}, "");
+  }
+
+  torch::Tensor codes_;  // [9, 9]
+};
+
+TEST_F(TinyRelease, CodesBehindAVoiceAreFoundExactly) {
+  save_tensors(folder_ / "voice.safetensors", {{"codes", codes_}});
+  config_.data.reference = folder_ / "voice.safetensors";
+  config_.data.speaker = "mine";
+  ExportOptions options;
+  options.out = folder_ / "with-voice";
+  options.checkpoints = {"base"};
+  run_export(config_, find_model("voxtral"), options);
+  config_.checkpoint = options.out;
+  config_.data.reference.clear();
+  config_.data.source = write_rows({{{"id", "x"}, {"text", "a"}, {"codes", "voice:mine"}}});
+  expect_equal(prepared_codes(), codes_);
+  // A voice that is no sum of rows is not taken for one.
+  config_.data.source = write_rows({{{"id", "x"}, {"text", "a"}, {"codes", "voice:casual_male"}}});
+  EXPECT_THAT(refused() + read_text(config_.data.prepared / "rejected.jsonl"),
+              HasSubstr("cannot be told"));
+}
+
+TEST_F(TinyRelease, CodesOfARecordingAreFoundByInversion) {
+  Codec codec = load_codec(config_.checkpoint, read_config(config_.checkpoint).codec, torch::kCPU);
+  const torch::Tensor wave = codec.decode({codes_})[0];
+  fs::create_directories(folder_ / "clips");
+  write_wav(folder_ / "clips/x.wav", {wave.data_ptr<float>(), static_cast<size_t>(wave.numel())},
+            24000, WavFormat::kFloat32);
+  folder_.write("clips/x.txt", "a");
+  config_.data.source = folder_ / "clips";
+  config_.data.guards = {{"clipping", "off"}};
+  options().codes = "invert";
+  options().invert_steps = 450;
+  expect_equal(prepared_codes(), codes_);
 }
 
 }  // namespace
