@@ -3,12 +3,18 @@
 
 #include <filesystem>
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "ttsft/data/importers.h"
 
 namespace ttsft {
+
+// What is wrong with one row, which alone is refused for it.
+struct BadRow : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 // The end of an audio file's name, lower case, that the importers take for audio: ".wav", ...
 const std::vector<std::string>& audio_extensions();
@@ -17,10 +23,11 @@ bool has_audio_extension(const std::filesystem::path& file);
 struct SourceLine {
   int64_t number;  // from 1
   std::string text;
+  std::string bad{};  // why it cannot be read: not UTF-8, a NUL; "": it can
 };
 
-// Lines that are not blank, without line ends (LF or CRLF) and byte order mark. DataError:
-// unreadable, not UTF-8.
+// Lines that are not blank, without line ends (LF, CRLF or CR) and byte order mark. DataError:
+// unreadable, UTF-16.
 std::vector<SourceLine> read_lines(const std::filesystem::path& file);
 
 // "metadata.csv line 12"
@@ -35,8 +42,11 @@ class ImportCollector {
                   const ImportDefaults& defaults);
 
   // The file that a path of the source means: from the working directory if it is there, else from
-  // the manifest's folder. Empty when it is in neither.
+  // the manifest's folder; backslashes are slashes where no file has them in its name. Empty when
+  // it is in neither.
   std::filesystem::path find_file(const std::string& written) const;
+  // The file, or the only one of its folder whose name folds to the same (text/fold.h).
+  std::filesystem::path find_like(const std::filesystem::path& file) const;
 
   // How a found file goes into a row: as written when that works from the working directory, else
   // absolute.
@@ -51,14 +61,20 @@ class ImportCollector {
 
  private:
   void claim(const std::string& id, const std::string& where);
+  // DataError: two names of speakers that differ in case or in the form of their letters.
+  void check_speakers(const std::filesystem::path& source) const;
+
+  // By folder: its files by their folded names, "" where two are called alike.
+  using Names = std::map<std::string, std::filesystem::path>;
 
   std::filesystem::path folder_;
   ImportDefaults defaults_;
   ImportedSet set_;
+  mutable std::map<std::filesystem::path, Names> folders_;
   std::map<std::string, std::string> places_;  // id -> where it was first seen
 };
 
-ImportedSet import_ljspeech(const std::filesystem::path& file, const ImportDefaults& defaults);
+ImportedSet import_table(const std::filesystem::path& file, const ImportDefaults& defaults);
 ImportedSet import_jsonl(const std::filesystem::path& file, const ImportDefaults& defaults);
 // A folder with train_manifest.jsonl and perhaps val_manifest.jsonl.
 ImportedSet import_manifests(const std::filesystem::path& folder, const ImportDefaults& defaults);

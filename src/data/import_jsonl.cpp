@@ -25,47 +25,59 @@ constexpr std::array kManifests = {"train_manifest.jsonl", "val_manifest.jsonl"}
 // A string; with may_be_number a whole number too (ids and speakers are often counted).
 template <size_t N>
 std::string field(const ordered_json& row, const std::array<const char*, N>& names,
-                  const std::string& where, bool may_be_number = false) {
+                  bool may_be_number = false) {
   for (const char* name : names) {
     const auto found = row.find(name);
     if (found == row.end() || found->is_null()) continue;
-    if (found->is_string()) return found->template get<std::string>();
+    if (found->is_string()) {
+      const auto value = found->template get<std::string>();
+      if (value.find('\0') != std::string::npos)
+        throw BadRow(std::string("there is a NUL in '") + name + "'");
+      return value;
+    }
     if (may_be_number && found->is_number_integer()) return found->dump();
-    throw DataError(std::string("'") + name + "' is not a string", where);
+    throw BadRow(std::string("'") + name + "' is not a string");
   }
   return {};
 }
 
-ordered_json parse_row(const std::string& text, const std::string& where) {
+ordered_json parse_row(const SourceLine& line) {
+  if (!line.bad.empty()) throw BadRow(line.bad);
   ordered_json row;
   try {
-    row = ordered_json::parse(text);
+    row = ordered_json::parse(line.text);
   } catch (const nlohmann::json::exception& error) {
-    throw DataError(std::string("not JSON (") + error.what() + ")", where,
-                    "write one JSON object per line");
+    throw BadRow(std::string("not JSON (") + error.what() + "): one JSON object per line");
   }
-  if (!row.is_object()) {
-    throw DataError("not a JSON object", where, "write one JSON object per line");
-  }
+  if (!row.is_object()) throw BadRow("not a JSON object");
+  return row;
+}
+
+Utterance read_row(const SourceLine& line, const std::string& where, const ImportCollector& rows) {
+  Utterance row;
+  row.where = where;
+  row.row = parse_row(line);
+  row.audio = field(row.row, kAudio);
+  row.audio_path = rows.find_file(row.audio);
+  row.text = field(row.row, kText);
+  row.speaker = field(row.row, kSpeaker, true);
+  row.language = field(row.row, kLanguage);
+  row.instruct = field(row.row, kInstruct);
+  row.reference = field(row.row, kReference);
+  row.id = field(row.row, kId, true);
+  if (row.id.empty()) row.id = std::filesystem::path(row.audio).stem().string();
+  if (row.id.empty()) row.id = where;  // neither id nor audio: about to be rejected
   return row;
 }
 
 void add_rows(const std::filesystem::path& file, ImportCollector& rows) {
   for (const SourceLine& line : read_lines(file)) {
-    Utterance row;
-    row.where = place(file, line.number);
-    row.row = parse_row(line.text, row.where);
-    row.audio = field(row.row, kAudio, row.where);
-    row.audio_path = rows.find_file(row.audio);
-    row.text = field(row.row, kText, row.where);
-    row.speaker = field(row.row, kSpeaker, row.where, true);
-    row.language = field(row.row, kLanguage, row.where);
-    row.instruct = field(row.row, kInstruct, row.where);
-    row.reference = field(row.row, kReference, row.where);
-    row.id = field(row.row, kId, row.where, true);
-    if (row.id.empty()) row.id = std::filesystem::path(row.audio).stem().string();
-    if (row.id.empty()) row.id = row.where;  // neither id nor audio: about to be rejected
-    rows.add(std::move(row));
+    const std::string where = place(file, line.number);
+    try {
+      rows.add(read_row(line, where, rows));
+    } catch (const BadRow& error) {
+      rows.reject(where, where, error.what(), "row_malformed");
+    }
   }
 }
 

@@ -18,10 +18,15 @@ struct Entry {
 };
 
 // "key value ..." per line, keys unique.
-std::vector<Entry> read_table(const fs::path& file) {
+std::vector<Entry> read_table(const fs::path& file, ImportCollector& rows) {
   std::vector<Entry> table;
   std::map<std::string, std::string> places;
   for (const SourceLine& line : read_lines(file)) {
+    if (!line.bad.empty()) {
+      const std::string where = place(file, line.number);
+      rows.reject(where, where, line.bad, "row_malformed");
+      continue;
+    }
     const std::string text = trim(line.text);
     const size_t end = std::min(text.find_first_of(" \t"), text.size());
     Entry entry{text.substr(0, end), trim(text.substr(end)), place(file, line.number)};
@@ -34,10 +39,10 @@ std::vector<Entry> read_table(const fs::path& file) {
   return table;
 }
 
-std::map<std::string, Entry> read_map(const fs::path& file) {
+std::map<std::string, Entry> read_map(const fs::path& file, ImportCollector& rows) {
   std::map<std::string, Entry> map;
   if (!fs::exists(file)) return map;
-  for (Entry& entry : read_table(file)) map.emplace(entry.id, std::move(entry));
+  for (Entry& entry : read_table(file, rows)) map.emplace(entry.id, std::move(entry));
   return map;
 }
 
@@ -83,15 +88,16 @@ ImportedSet import_kaldi(const fs::path& folder, const ImportDefaults& defaults)
   if (!fs::exists(folder / "text")) {
     throw DataError("the Kaldi folder has no file 'text'", folder.string());
   }
-  auto texts = read_map(folder / "text");
-  const auto speakers = read_map(folder / "utt2spk"), instructs = read_map(folder / "instruct");
+  ImportCollector rows("Kaldi", folder, defaults);
+  auto texts = read_map(folder / "text", rows);
+  const auto speakers = read_map(folder / "utt2spk", rows),
+             instructs = read_map(folder / "instruct", rows);
   const auto& keys = defaults.encoded_keys;
   const bool takes_codes = std::find(keys.begin(), keys.end(), "speech_token") != keys.end();
   const fs::path nothing;
   const EncodedTable codes(takes_codes ? folder / "utt2speech_token.pt" : nothing, "speech_token");
   const EncodedTable vectors(takes_codes ? folder / "utt2embedding.pt" : nothing, "utt_embedding");
-  ImportCollector rows("Kaldi", folder, defaults);
-  for (const Entry& entry : read_table(folder / "wav.scp")) {
+  for (const Entry& entry : read_table(folder / "wav.scp", rows)) {
     if (entry.value.ends_with('|')) {
       throw DataError("a command in place of a file", entry.where,
                       "decode the recordings to files first");

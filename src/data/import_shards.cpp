@@ -76,6 +76,7 @@ bool holds_shards(const fs::path& folder) {
 ImportedSet import_shards(const fs::path& folder, const ImportDefaults& defaults) {
   ImportCollector rows("parquet shards", folder, defaults);
   for (const SourceLine& line : read_lines(folder / kList)) {
+    if (!line.bad.empty()) throw DataError(line.bad, place(folder / kList, line.number));
     const std::string name = trim(line.text);
     fs::path file = rows.find_file(name);
     // A list that has moved with its shards names where they were.

@@ -6,6 +6,7 @@
 #include "ttsft/core/error.h"
 #include "ttsft/core/strings.h"
 #include "ttsft/io/atomic_file.h"
+#include "ttsft/text/fold.h"
 #include "ttsft/text/split.h"
 
 namespace ttsft {
@@ -15,7 +16,8 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 constexpr std::string_view kFormats =
-    "give an LJSpeech folder or metadata.csv, a folder of audio with .txt or .lab files, a .jsonl, "
+    "give an LJSpeech folder, a table (.csv, .tsv), a folder of audio with .txt or .lab files, a "
+    ".jsonl, "
     "a folder of .pt or .protos files, a Kaldi folder or one with train_manifest.jsonl or "
     "data.list";
 
@@ -37,20 +39,40 @@ std::string place(const fs::path& file, int64_t line) {
   return file.filename().string() + " line " + std::to_string(line);
 }
 
+namespace {
+
+// Text of other writing systems than Latin has a zero in few of its bytes too, but never in a
+// quarter of them as UTF-8.
+void refuse_utf16(std::string_view content, const fs::path& file) {
+  const auto zeros = std::count(content.begin(), content.end(), '\0');
+  const bool marked = content.starts_with("\xFF\xFE") || content.starts_with("\xFE\xFF");
+  if (!marked && 4 * zeros < std::ssize(content)) return;
+  if (content.empty()) return;
+  throw DataError("the file is UTF-16, not UTF-8", file.string(), "save it as UTF-8");
+}
+
+}  // namespace
+
 std::vector<SourceLine> read_lines(const fs::path& file) {
   const std::string content = read_text(file);
+  refuse_utf16(content, file);
   std::string_view rest = content;
   if (rest.starts_with(kByteOrderMark)) rest.remove_prefix(kByteOrderMark.size());
   std::vector<SourceLine> lines;
   for (int64_t number = 1; !rest.empty(); ++number) {
-    const size_t end = std::min(rest.find('\n'), rest.size());
-    std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    if (line.ends_with('\r')) line.remove_suffix(1);
+    const size_t end = std::min(rest.find_first_of("\r\n"), rest.size());
+    const std::string_view line = rest.substr(0, end);
+    const size_t ends = rest.substr(end).starts_with("\r\n") ? 2 : 1;
+    rest.remove_prefix(std::min(end + ends, rest.size()));
+    if (trim(line).empty()) continue;
+    SourceLine& read = lines.emplace_back(SourceLine{number, {}});
     if (!is_valid_utf8(line)) {
-      throw DataError("the line is not UTF-8", place(file, number), "save the file as UTF-8");
+      read.bad = "the line is not UTF-8: save the file as UTF-8";
+    } else if (line.find('\0') != std::string_view::npos) {
+      read.bad = "there is a NUL in the line";
+    } else {
+      read.text = line;
     }
-    if (!trim(line).empty()) lines.push_back({number, std::string(line)});
   }
   return lines;
 }
@@ -69,7 +91,27 @@ fs::path ImportCollector::find_file(const std::string& written) const {
   if (written.empty()) return {};
   if (fs::is_regular_file(written, ignored)) return fs::absolute(written);
   if (fs::is_regular_file(folder_ / written, ignored)) return folder_ / written;
-  return {};
+  std::string slashes = written;
+  std::replace(slashes.begin(), slashes.end(), '\\', '/');
+  if (slashes != written) return find_file(slashes);
+  return find_like(fs::path(written).is_absolute() ? fs::path(written) : folder_ / written);
+}
+
+fs::path ImportCollector::find_like(const fs::path& file) const {
+  std::error_code ignored;
+  if (fs::is_regular_file(file, ignored)) return file;
+  const fs::path folder = file.parent_path();
+  const auto [listed, is_new] = folders_.try_emplace(folder);
+  if (is_new && fs::is_directory(folder, ignored)) {
+    for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+      if (!entry.is_regular_file(ignored)) continue;
+      const auto [name, first] =
+          listed->second.try_emplace(fold_name(entry.path().filename().string()), entry.path());
+      if (!first) name->second.clear();
+    }
+  }
+  const auto found = listed->second.find(fold_name(file.filename().string()));
+  return found == listed->second.end() ? fs::path() : found->second;
 }
 
 std::string ImportCollector::row_path(const std::string& written, const fs::path& found) const {
@@ -128,7 +170,19 @@ void ImportCollector::add(Utterance row) {
   set_.utterances.push_back(std::move(row));
 }
 
+// A voice would be learned as two, or two as one, by whoever folds the names.
+void ImportCollector::check_speakers(const fs::path& source) const {
+  std::map<std::string, std::string> names;
+  for (const Utterance& row : set_.utterances) {
+    const auto [known, is_new] = names.emplace(fold_name(row.speaker), row.speaker);
+    if (!is_new && known->second != row.speaker)
+      throw DataError("two speakers are called '" + known->second + "' and '" + row.speaker + "'",
+                      source.string() + ": " + row.where, "write the name in one way");
+  }
+}
+
 ImportedSet ImportCollector::finish(const fs::path& source) {
+  check_speakers(source);
   if (!set_.utterances.empty()) return std::move(set_);
   if (set_.rejected.empty())
     throw DataError("the " + set_.format + " set is empty", source.string());
@@ -144,11 +198,11 @@ ImportedSet import_set(const fs::path& source, const ImportDefaults& defaults) {
     const std::string extension = to_lower_ascii(source.extension().string());
     if (extension == ".jsonl" || extension == ".json") return import_jsonl(source, defaults);
     if (holds_protos(source)) return import_protos(source, defaults);
-    if (extension == ".csv" || extension == ".txt") return import_ljspeech(source, defaults);
+    if (extension == ".csv" || extension == ".txt" || extension == ".tsv")
+      return import_table(source, defaults);
     throw DataError("the format of data.source is not known", source.string(), kFormats);
   }
-  if (fs::exists(source / "metadata.csv"))
-    return import_ljspeech(source / "metadata.csv", defaults);
+  if (fs::exists(source / "metadata.csv")) return import_table(source / "metadata.csv", defaults);
   if (fs::exists(source / "wav.scp")) return import_kaldi(source, defaults);
   if (holds_shards(source)) return import_shards(source, defaults);
   if (holds_manifests(source)) return import_manifests(source, defaults);

@@ -35,6 +35,7 @@ std::vector<std::string> validation_ids(const std::vector<std::string>& ids,
   const std::set<std::string> known(ids.begin(), ids.end());
   std::set<std::string> listed;
   for (const SourceLine& line : read_lines(list)) {
+    if (!line.bad.empty()) throw DataError(line.bad, place(list, line.number));
     const std::string id = trim(line.text);
     if (known.count(id) == 0) {
       const std::string near = nearest(id, ids);

@@ -75,6 +75,12 @@ void GuardReport::check_count(size_t usable) {
             "record more, or train few steps and choose the checkpoint by eval");
 }
 
+void GuardReport::check_refused(size_t refused, size_t kept) const {
+  if (kept == 0 || 10 * refused <= refused + kept) return;
+  log_warning(refused, " OF ", refused + kept, " ROWS WERE REFUSED: ", top_reasons(),
+              "; each reason is in rejected.jsonl");
+}
+
 void GuardReport::log_summary(const Rates& rates) const {
   for (const auto& [guard, count] : counts_) {
     if (count.refused > 0) log_warning(guard, ": ", clips(count.refused), " refused");

@@ -24,6 +24,8 @@ class GuardReport {
 
   // Guards on the set. DataError when the run file wants them to refuse.
   void check_license(const ModelInfo& info);
+  // Says it loudly where more than a tenth of the set was refused.
+  void check_refused(size_t refused, size_t kept) const;
   void check_count(size_t usable);
 
   // One line per guard, and one per source rate against the model's three rates.

@@ -92,8 +92,8 @@ ordered_json PrepRun::run() {
 
 void PrepRun::import() {
   const DataConfig& data = config_.data;
-  source_ = import_set(data.source,
-                       {data.speaker, data.reference, data.instruct, adapter_.encoded_keys()});
+  source_ = import_set(data.source, {data.speaker, data.reference, data.instruct,
+                                     adapter_.encoded_keys(), data.columns});
   log_info("source: ", data.source.string(), " (", source_.format, "), ", source_.utterances.size(),
            " usable rows");
   for (const RejectedRow& row : source_.rejected) report_.refuse(row);
@@ -253,6 +253,7 @@ void PrepRun::finish() {
   report_.check_count(kept_.size());
   std::vector<RejectedRow> rejected = source_.rejected;
   for (const auto& [number, row] : rejected_) rejected.push_back(row);
+  report_.check_refused(rejected.size(), kept_.size());
   std::vector<std::string> order;
   std::vector<Utterance> rows;
   for (const auto& [number, seconds] : kept_) {

@@ -74,6 +74,7 @@ struct AutoNumber : Binder::Flexible {
 struct DataConfig : Section {
   std::filesystem::path source, prepared, reference;
   std::string speaker, instruct;
+  std::vector<std::string> columns;  // of a table: words of docs/prep.md
   AutoNumber batch_seconds;  // of audio in a batch of prep, padding included
   ValidationChoice validation;
   std::map<std::string, std::string> guards;

@@ -16,6 +16,9 @@ struct ImportDefaults {
   std::string instruct;             // data.instruct
   // Fields that say that upstream's tools encoded the row: it needs neither recording nor text.
   std::vector<std::string> encoded_keys = {"audio_codes"};
+  // data.columns: what the columns of a table are, in words (docs/prep.md); empty: as a line of
+  // names says, or as all rows show.
+  std::vector<std::string> columns{};
 };
 
 struct ImportedSet {
@@ -25,12 +28,13 @@ struct ImportedSet {
 };
 
 // source is one of
-//   LJSpeech   a folder with metadata.csv, or that file: id|text or id|text|normalised text, of
-//   which
-//              the normalised one wins; the first column is "x", "x.wav" or "wavs/x.wav", with the
-//              recordings in wavs/ or beside the file. A first line of column names is skipped.
-//   wav + txt  a folder of audio files with .txt or .lab of the same stem; sub-folders, one level
-//              deep, are speakers
+//   LJSpeech   a folder with metadata.csv, or a table (.csv, .tsv, .txt) of columns between |, tabs
+//              or commas: as data.columns or a first line of names says, else id|text, and
+//              id|text|normalised where the third column is a reading of the second in all rows;
+//              the normalised one wins. The recording is "x", "x.wav" or "wavs/x.wav", in wavs/,
+//              clips/ or beside the file
+//   wav + txt  a folder of audio files with .normalized.txt, .txt or .lab of the same stem;
+//              sub-folders, however deep, are those of the speaker whose name the first one has
 //              A .npy of the same stem becomes the row's npy, for a model that reads it: codes that
 //              its upstream's tools made
 //   JSONL      audio | audio_filepath | wav | path; text | transcript | sentence; id |
@@ -51,9 +55,10 @@ struct ImportedSet {
 //              [10, frames], their ids are made of the file's name and a number
 // Paths in a source: the working directory if the file is there, else the source's folder.
 //
-// DataError: nothing there, format unknown, a malformed line (named), two rows of one id (both
+// DataError: nothing there, format unknown, columns that nothing explains, two rows of one id (both
 // places named), no usable row. UsageError: data.reference is not there. A single row that cannot
-// be used goes to `rejected` under the guard audio_missing (also for its reference) or text_empty.
+// be used goes to `rejected` under the guard audio_missing (also for its reference), text_empty or
+// row_malformed.
 ImportedSet import_set(const std::filesystem::path& source, const ImportDefaults& defaults);
 
 }  // namespace ttsft

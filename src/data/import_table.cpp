@@ -1,0 +1,180 @@
+// Tables of recordings and texts: LJSpeech's metadata.csv, and others whose columns a header line
+// or data.columns names.
+#include <algorithm>
+#include <utility>
+
+#include "import.h"
+#include "table_columns.h"
+#include "ttsft/core/error.h"
+#include "ttsft/core/log.h"
+#include "ttsft/core/strings.h"
+
+namespace ttsft {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The first column is an id ("x") or a path ("x.wav", "wavs/x.wav").
+fs::path find_audio(const ImportCollector& rows, const fs::path& folder, const std::string& name) {
+  if (has_audio_extension(name)) {
+    fs::path found = rows.find_file(name);
+    for (const char* parent : {"wavs", "clips"})
+      if (found.empty()) found = rows.find_file((folder / parent / name).string());
+    return found;
+  }
+  if (name.empty()) return {};
+  for (const char* parent : {"wavs", "clips", "."}) {
+    for (const std::string& extension : audio_extensions()) {
+      const fs::path found =
+          rows.find_like((folder / parent / (name + extension)).lexically_normal());
+      if (!found.empty()) return found;
+    }
+  }
+  return {};
+}
+
+char separator_of(const std::vector<SourceLine>& lines, const fs::path& file) {
+  if (to_lower_ascii(file.extension().string()) == ".tsv") return '\t';
+  for (const char separator : {'|', '\t', ','}) {
+    const auto with = std::count_if(lines.begin(), lines.end(), [&](const SourceLine& line) {
+      return line.text.find(separator) != std::string::npos;
+    });
+    if (2 * with >= std::ssize(lines)) return separator;
+  }
+  return '|';
+}
+
+// Cells of one record with quotes (RFC 4180): none of the libraries here reads them. Null: a quote
+// is still open at its end.
+std::optional<std::vector<std::string>> quoted_cells(const std::string& text) {
+  std::vector<std::string> cells(1);
+  bool quoted = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (quoted) {
+      if (c != '"') {
+        cells.back() += c;
+      } else if (i + 1 < text.size() && text[i + 1] == '"') {
+        cells.back() += text[++i];
+      } else {
+        quoted = false;
+      }
+    } else if (c == '"' && trim(cells.back()).empty()) {
+      quoted = true;
+      cells.back().clear();
+    } else if (c == ',') {
+      cells.emplace_back();
+    } else {
+      cells.back() += c;
+    }
+  }
+  if (quoted) return std::nullopt;
+  return cells;
+}
+
+std::vector<TableRow> read_rows(const std::vector<SourceLine>& lines, char separator,
+                                const fs::path& file) {
+  std::vector<TableRow> rows;
+  for (size_t i = 0; i < lines.size(); ++i) {
+    TableRow row{place(file, lines[i].number), {}, lines[i].bad};
+    if (separator != ',') {
+      row.cells = split(lines[i].text, separator);
+    } else {
+      // A text in quotes may go on in the next line.
+      std::string record = lines[i].text;
+      size_t last = i;
+      auto cells = quoted_cells(record);
+      while (!cells && last + 1 < lines.size()) {
+        record += " " + lines[++last].text;
+        cells = quoted_cells(record);
+      }
+      if (cells) {
+        row.cells = *cells;
+        i = last;
+      } else {
+        row.cells = split(lines[i].text, ',');
+        row.bad = "a quote is not closed";
+      }
+    }
+    for (std::string& cell : row.cells) cell = trim(cell);
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+struct Table {
+  std::vector<Column> columns;
+  std::vector<TableRow> rows;
+};
+
+Table understand(const fs::path& file, const ImportCollector& collector,
+                 const ImportDefaults& defaults) {
+  const std::vector<SourceLine> lines = read_lines(file);
+  const char separator = separator_of(lines, file);
+  Table table{columns_of_words(defaults.columns), read_rows(lines, separator, file)};
+  if (table.rows.empty()) return table;
+  const TableRow first = table.rows.front();
+  // A recording of that name makes it a row.
+  const bool names =
+      find_audio(collector, file.parent_path(), first.cells.front()).empty() && first.bad.empty();
+  if (const auto header = names ? columns_of_header(first.cells, first.where) : std::nullopt) {
+    if (table.columns.empty()) {
+      table.columns = *header;
+      for (size_t i = 0; i < header->size(); ++i)
+        if ((*header)[i] == Column::kIgnored)
+          log_info("column '", first.cells[i], "' of ", file.filename().string(), " is not read");
+    }
+    table.rows.erase(table.rows.begin());
+  }
+  if (table.columns.empty() && separator == ',')
+    throw DataError("the columns are separated by commas, and no line of names says what they are",
+                    first.where,
+                    "write id|text with | between them, a first line such as file,text, or set "
+                    "data.columns: [file, text]");
+  if (table.columns.empty()) {
+    table.columns = columns_by_evidence(table.rows, first.where);
+    return table;
+  }
+  for (TableRow& row : table.rows)
+    if (row.bad.empty() && row.cells.size() != table.columns.size())
+      row.bad = std::to_string(row.cells.size()) + " columns, not " +
+                std::to_string(table.columns.size());
+  return table;
+}
+
+}  // namespace
+
+ImportedSet import_table(const fs::path& file, const ImportDefaults& defaults) {
+  const fs::path folder = fs::absolute(file).lexically_normal().parent_path();
+  ImportCollector rows("LJSpeech", folder, defaults);
+  const Table table = understand(fs::absolute(file).lexically_normal(), rows, defaults);
+  for (const TableRow& given : table.rows) {
+    const auto cell = [&](Column column) -> std::string {
+      const auto at = std::find(table.columns.begin(), table.columns.end(), column);
+      const auto i = static_cast<size_t>(at - table.columns.begin());
+      return i < given.cells.size() && at != table.columns.end() ? given.cells[i] : "";
+    };
+    const std::string name = cell(Column::kFile), normalised = cell(Column::kNormalised);
+    if (!given.bad.empty() || name.empty()) {
+      rows.reject(given.where, given.where,
+                  given.bad.empty() ? "the column of the recording is empty" : given.bad,
+                  "row_malformed");
+      continue;
+    }
+    Utterance row;
+    const fs::path path = fs::path(name).filename();
+    row.id = has_audio_extension(path) ? path.stem().string() : path.string();
+    row.audio_path = find_audio(rows, folder, name);
+    row.audio = rows.row_path(name, row.audio_path);
+    row.text = normalised.empty() ? cell(Column::kText) : normalised;
+    row.speaker = cell(Column::kSpeaker);
+    row.language = cell(Column::kLanguage);
+    row.instruct = cell(Column::kInstruct);
+    row.reference = cell(Column::kReference);
+    row.where = given.where;
+    rows.add(std::move(row));
+  }
+  return rows.finish(file);
+}
+
+}  // namespace ttsft
