@@ -5,6 +5,7 @@
 
 #include "ttsft/core/error.h"
 #include "ttsft/io/torch_file.h"
+#include "ttsft/nn/block_names.h"
 #include "ttsft/nn/length_batches.h"
 #include "ttsft/nn/weights.h"
 
@@ -57,19 +58,23 @@ torch::Tensor codes_at(const torch::Tensor& values, int64_t levels) {
   return ((values + 1) / 2 * (levels - 1)).round().to(torch::kInt64);
 }
 
+void check_codes(const torch::Tensor& codes, const CodecConfig& config, const std::string& where) {
+  const std::string wanted =
+      "wanted: frames of " + std::to_string(config.codebooks()) + " codes, the first from 0 to " +
+      std::to_string(config.semantic_codes - 1) + ", the others from 0 to " +
+      std::to_string(config.levels - 1) + ", without the two special ids that tokens begin with";
+  if (codes.dim() != 2 || codes.size(1) != config.codebooks())
+    throw DataError("the codes are " + shape_text(codes.sizes().vec()), where, wanted);
+  if (codes.numel() == 0) return;
+  const torch::Tensor rest = codes.narrow(1, 1, config.acoustic_dim);
+  if (codes.min().item<int64_t>() < 0 ||
+      codes.select(1, 0).max().item<int64_t>() >= config.semantic_codes ||
+      rest.max().item<int64_t>() >= config.levels)
+    throw DataError("a code lies outside its codebook", where, wanted);
+}
+
 BlockNames block_names() {
-  BlockNames names;
-  names.attention = "attention";
-  names.q = "wq";
-  names.k = "wk";
-  names.v = "wv";
-  names.o = "wo";
-  names.mlp = "feed_forward";
-  names.gate = "w1";
-  names.up = "w3";
-  names.down = "w2";
-  names.attention_norm = "attention_norm";
-  names.mlp_norm = "ffn_norm";
+  BlockNames names = meta_block_names();
   names.attention_scale = "attention_scale";
   names.mlp_scale = "ffn_scale";
   names.scale_parameter = nullptr;
@@ -256,7 +261,7 @@ std::vector<torch::Tensor> Codec::encode(const std::vector<torch::Tensor>& waves
                                          const StageProbe& probe) {
   const c10::InferenceMode inference;
   std::vector<int64_t> frames;
-  for (const torch::Tensor& wave : waves) frames.push_back(ceil_div(wave.size(0), config_.hop()));
+  for (const torch::Tensor& wave : waves) frames.push_back(config_.frames(wave.size(0)));
   std::vector<torch::Tensor> codes(waves.size());
   for (const std::vector<size_t>& batch : length_batches(frames, kBatchFrames)) {
     std::vector<torch::Tensor> rows;
@@ -276,31 +281,13 @@ std::vector<torch::Tensor> Codec::encode(const std::vector<torch::Tensor>& waves
   return codes;
 }
 
-void Codec::check(const torch::Tensor& codes, const std::string& where) const {
-  if (codes.dim() != 2 || codes.size(1) != config_.codebooks())
-    throw DataError("codes of the shape " + shape_text(codes.sizes().vec()), where,
-                    "give [frames, " + std::to_string(config_.codebooks()) + "]");
-  if (codes.numel() == 0) return;
-  const torch::Tensor least = std::get<0>(codes.min(0)), most = std::get<0>(codes.max(0));
-  const auto refuse = [&](const char* which, int64_t count) {
-    throw DataError(std::string(which) + " codes lie outside the codebook", where,
-                    "give codes from 0 to " + std::to_string(count - 1) +
-                        ", without the two special ids that tokens begin with");
-  };
-  if (least[0].item<int64_t>() < 0 || most[0].item<int64_t>() >= config_.semantic_codes)
-    refuse("semantic", config_.semantic_codes);
-  if (least.min().item<int64_t>() < 0 ||
-      most.narrow(0, 1, config_.acoustic_dim).max().item<int64_t>() >= config_.levels)
-    refuse("acoustic", config_.levels);
-}
-
 std::vector<torch::Tensor> Codec::decode(const std::vector<torch::Tensor>& codes,
                                          const StageProbe& probe) {
   const c10::InferenceMode inference;
   const int64_t hop = config_.hop(), past = decoder->past_frames();
   std::vector<int64_t> frames;
   for (const torch::Tensor& row : codes) {
-    check(row);
+    check_codes(row, config_);
     frames.push_back(row.size(0));
   }
   std::vector<torch::Tensor> waves(codes.size());

@@ -25,6 +25,10 @@ namespace ttsft::voxtral {
 torch::Tensor values_of(const torch::Tensor& codes, int64_t levels);
 torch::Tensor codes_at(const torch::Tensor& values, int64_t levels);
 
+// DataError with `where`: codes of another shape than [F, 37], or one that no codebook has.
+void check_codes(const torch::Tensor& codes, const CodecConfig& config,
+                 const std::string& where = "");
+
 // What Voxtral's blocks call their members, in both transformers and in the codec.
 BlockNames block_names();
 
@@ -120,8 +124,6 @@ class Codec {
   // DataError: a wrong shape, or a code that no codebook has.
   std::vector<torch::Tensor> decode(const std::vector<torch::Tensor>& codes,
                                     const StageProbe& probe = {});
-  void check(const torch::Tensor& codes, const std::string& where = "") const;
-
   const CodecConfig& config() const { return config_; }
   torch::Device device() const { return quantizer->codebook().device(); }
 

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "models/voxtral/codec.h"
 #include "ttsft/core/error.h"
 #include "ttsft/core/strings.h"
 #include "ttsft/io/npy.h"
@@ -16,24 +17,15 @@ using Json = nlohmann::ordered_json;
 
 [[noreturn]] void refuse(const std::string& what, const Config& config, const std::string& where) {
   throw DataError(what, where,
-                  "wanted: frames of " + std::to_string(config.codec.codebooks()) +
-                      " codes, the first below " + std::to_string(config.codec.semantic_codes) +
-                      ", the others below " + std::to_string(config.codec.levels) +
-                      ", without the two special ids that tokens begin with");
+                  "wanted: frames of " + std::to_string(config.codec.codebooks()) + " integers");
 }
 
 torch::Tensor checked(const torch::Tensor& codes, const Config& config, const std::string& where) {
-  if (codes.dim() != 2 || codes.size(1) != config.codec.codebooks())
-    refuse("the codes are " + shape_text(codes.sizes().vec()), config, where);
   if (codes.is_floating_point() || codes.is_complex() || codes.scalar_type() == torch::kBool)
     refuse("the codes are no integers", config, where);
-  if (codes.size(0) == 0) refuse("the codes have no frame", config, where);
   const torch::Tensor values = codes.to(torch::kInt64).contiguous();
-  const torch::Tensor rest = values.narrow(1, 1, config.codec.acoustic_dim);
-  if (values.min().item<int64_t>() < 0 ||
-      values.select(1, 0).max().item<int64_t>() >= config.codec.semantic_codes ||
-      rest.max().item<int64_t>() >= config.codec.levels)
-    refuse("a code lies outside its codebook", config, where);
+  check_codes(values, config.codec, where);
+  if (values.size(0) == 0) refuse("the codes have no frame", config, where);
   return values;
 }
 

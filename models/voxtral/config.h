@@ -51,6 +51,7 @@ struct CodecConfig {
   int64_t columns_per_frame() const;                           // 8
   int64_t hop() const { return patch * columns_per_frame(); }  // samples of a frame: 1920
   int64_t codebooks() const { return 1 + acoustic_dim; }       // 37
+  int64_t frames(int64_t samples) const { return (samples + hop() - 1) / hop(); }
   double frame_rate() const {
     return static_cast<double>(sample_rate) / static_cast<double>(hop());
   }

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "models/voxtral/inversion.h"
+#include "models/voxtral/errors.h"
 #include "ttsft/nn/length_batches.h"
 #include "ttsft/nn/loss.h"
 
@@ -28,15 +28,6 @@ MelOptions mel_options(int64_t sample_rate) {
 
 torch::Tensor flag(bool on) {
   return torch::full({1, 1, 1}, on ? 1.0f : 0.0f);
-}
-
-// Mean over the first counts[b] of each row: [B, T, ..] -> [B]
-torch::Tensor mean_of_first(const torch::Tensor& values, const std::vector<int64_t>& counts) {
-  const torch::Tensor per_time = values.flatten(2).mean(2);
-  const torch::Tensor limit = torch::tensor(counts, torch::kInt64).to(values.device()).unsqueeze(1);
-  const torch::Tensor own =
-      torch::arange(per_time.size(1), limit.options()).unsqueeze(0).lt(limit).to(torch::kFloat32);
-  return (per_time * own).sum(1) / own.sum(1).clamp_min(1);
 }
 
 }  // namespace
@@ -79,7 +70,7 @@ EncoderBatch EncoderObjective::collate(std::span<const EncoderSample* const> sam
                         : 0;
       wave = wave.narrow(0, from, heard);
     }
-    const int64_t frames = (wave.size(0) + config.hop() - 1) / config.hop();
+    const int64_t frames = config.frames(wave.size(0));
     waves.push_back(wave);
     wave_row.push_back(row);
     batch.samples.push_back(wave.size(0));
@@ -124,8 +115,7 @@ EncoderBatch EncoderObjective::collate(std::span<const EncoderSample* const> sam
     batch.positions += batch.codes.size(0) * time;
     batch.padding += batch.codes.size(0) * time - std::ssize(position);
   }
-  for (const int64_t n : batch.samples)
-    batch.padding += batch.shift.size(1) - (n + config.hop() - 1) / config.hop();
+  for (const int64_t n : batch.samples) batch.padding += batch.shift.size(1) - config.frames(n);
   return batch;
 }
 
@@ -148,7 +138,7 @@ void EncoderObjective::add_real(CodecEncoder& encoder, const EncoderBatch& batch
       codec_.decoder(torch::cat({semantic, acoustic}, 2).transpose(1, 2));  // [R, N]
   std::vector<int64_t> frames, mel_frames;
   for (const int64_t n : batch.samples) {
-    frames.push_back((n + config.hop() - 1) / config.hop());
+    frames.push_back(config.frames(n));
     mel_frames.push_back(std::max<int64_t>(1, stft_frames(mel_.options().stft, n)));
   }
   const auto add = [&](const char* name, double weight, const torch::Tensor& value) {

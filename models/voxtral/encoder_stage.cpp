@@ -35,12 +35,11 @@ const std::vector<torch::Tensor>& Anchors::presets() const {
   const std::lock_guard lock(mutex_);
   if (presets_) return *presets_;
   presets_.emplace();
-  const auto weights = open_weights(checkpoint_);
-  const torch::Tensor table = copy_tensor(weights->at(kCodebookTable));
+  std::optional<CodeRecovery> recover;
   for (const std::string& name : voice_names(config_)) {
     if (!fs::exists(checkpoint_ / kVoiceFolder / (name + ".pt"))) continue;
-    const RecoveredCodes found =
-        recover_codes(read_voice(checkpoint_, config_, name), table, config_);
+    if (!recover) recover.emplace(code_recovery(checkpoint_, config_));
+    const RecoveredCodes found = (*recover)(read_voice(checkpoint_, config_, name));
     if (found.exact) presets_->push_back(found.codes);
   }
   if (presets_->empty()) {

@@ -4,32 +4,17 @@
 #include <cmath>
 #include <numbers>
 
+#include "models/voxtral/errors.h"
 #include "ttsft/core/log.h"
 #include "ttsft/nn/length_batches.h"
 
 namespace ttsft::voxtral {
 namespace {
 
-constexpr int64_t kSizes[] = {64, 128, 256, 512, 1024, 2048};  // of the spectra's windows
 constexpr double kWaveWeight = 10, kCommitment = 0.1;
 constexpr double kFirstRate = 0.05, kCodedRate = 0.01, kLastRate = 0.001;  // of Adam
 constexpr int64_t kSayEvery = 100;     // steps between two lines of the log
 constexpr int64_t kBatchFrames = 600;  // that are found at once
-constexpr double kLeast = 1e-5;        // of a mean that is divided by: silence is no infinite error
-
-// 1 for the first counts[b] of `size`: [B, 1 .. 1, size]
-torch::Tensor first_ones(const std::vector<int64_t>& counts, int64_t size, torch::Device device) {
-  const torch::Tensor limit = torch::tensor(counts, torch::kInt64).to(device).unsqueeze(1);
-  return torch::arange(size, limit.options()).unsqueeze(0).lt(limit).to(torch::kFloat32);
-}
-
-// Spectra [B, bins, frames] of windows that lie in the signal.
-torch::Tensor magnitudes(const torch::Tensor& wave, int64_t size) {
-  const torch::Tensor window = torch::hann_window(size, wave.options());
-  return torch::stft(wave, size, size / 4, size, window, /*center=*/false, "reflect",
-                     /*normalized=*/false, /*onesided=*/true, /*return_complex=*/true)
-      .abs();
-}
 
 struct Window {
   size_t clip;
@@ -95,9 +80,9 @@ class Search {
         waves_(std::move(waves)),
         samples_(std::move(samples)),
         latent_(start(codec, waves_, samples_)),
-        real_(first_ones(samples_, waves_.size(1), waves_.device())
-                  .unflatten(1, {-1, codec.config().hop()})
-                  .select(2, 0)) {}
+        spectra_(waves_, samples_) {
+    for (const int64_t n : samples_) frames_.push_back(codec_.config().frames(n));
+  }
 
   void run(int64_t steps) {
     const int64_t coded = steps / 3, free = steps - coded;
@@ -140,10 +125,8 @@ class Search {
     if (coded)
       values = values + (values_of(codes_at(values, c.levels), c.levels) - values).detach();
     const torch::Tensor wave = codec_.decoder(torch::cat({semantic, values}, 2).transpose(1, 2));
-    torch::Tensor loss =
-        kWaveWeight * wave_error(wave, waves_, samples_) + spectral_error(wave, waves_, samples_);
-    if (apart.defined())
-      loss = loss + commitment * (apart * real_).sum(1) / real_.sum(1).clamp_min(1);
+    torch::Tensor loss = kWaveWeight * wave_error(wave, waves_, samples_) + spectra_(wave);
+    if (apart.defined()) loss = loss + commitment * mean_of_first(apart, frames_);
     adam.zero_grad();
     loss.sum().backward();
     adam.step();
@@ -156,35 +139,12 @@ class Search {
   torch::Tensor waves_;  // [B, N]
   std::vector<int64_t> samples_;
   Latent latent_;
-  torch::Tensor real_;  // [B, T], 1 for a row's own frames
+  SpectralError spectra_;
+  std::vector<int64_t> frames_;  // of each row
   int64_t done_ = 0, steps_ = 0;
 };
 
 }  // namespace
-
-torch::Tensor spectral_error(const torch::Tensor& wave, const torch::Tensor& wanted,
-                             const std::vector<int64_t>& samples) {
-  torch::Tensor sum = torch::zeros({wave.size(0)}, wave.options());
-  int64_t sizes = 0;
-  for (const int64_t size : kSizes) {
-    if (wave.size(1) < size) continue;
-    ++sizes;
-    const torch::Tensor a = magnitudes(wave, size), b = magnitudes(wanted, size);
-    std::vector<int64_t> counts;
-    for (const int64_t n : samples) counts.push_back(n < size ? 1 : (n - size) / (size / 4) + 1);
-    const torch::Tensor own = first_ones(counts, a.size(2), a.device()).unsqueeze(1);
-    const torch::Tensor values = own.sum({1, 2}) * static_cast<double>(a.size(1));
-    const torch::Tensor level = (b * own).sum({1, 2}) / values;
-    sum = sum + ((a - b).abs() * own).sum({1, 2}) / values / level.clamp_min(kLeast);
-  }
-  return sizes > 0 ? sum / static_cast<double>(sizes) : sum;
-}
-
-torch::Tensor wave_error(const torch::Tensor& wave, const torch::Tensor& wanted,
-                         const std::vector<int64_t>& samples) {
-  const torch::Tensor own = first_ones(samples, wave.size(1), wave.device());
-  return ((wave - wanted).abs() * own).sum(1) / own.sum(1).clamp_min(1);
-}
 
 std::vector<InvertedClip> invert(Codec& codec, const std::vector<torch::Tensor>& waves,
                                  const InversionOptions& options) {
@@ -194,7 +154,7 @@ std::vector<InvertedClip> invert(Codec& codec, const std::vector<torch::Tensor>&
   const int64_t hop = config.hop();
   std::vector<int64_t> frames;
   std::vector<std::vector<torch::Tensor>> found(waves.size());  // by window
-  for (const torch::Tensor& wave : waves) frames.push_back((wave.size(0) + hop - 1) / hop);
+  for (const torch::Tensor& wave : waves) frames.push_back(config.frames(wave.size(0)));
   const std::vector<Window> windows = cut_windows(frames, config, options);
   std::vector<int64_t> sizes;
   for (const Window& window : windows) {

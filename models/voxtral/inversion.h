@@ -28,13 +28,4 @@ struct InvertedClip {
 std::vector<InvertedClip> invert(Codec& codec, const std::vector<torch::Tensor>& waves,
                                  const InversionOptions& options);
 
-// How far two waves [B, N] are apart: the mean over windows of 64 to 2048 samples of
-// mean | |A| - |B| | / mean |B|, of the first samples[b] of each row. [B], differentiable; 0:
-// equal.
-torch::Tensor spectral_error(const torch::Tensor& wave, const torch::Tensor& wanted,
-                             const std::vector<int64_t>& samples);
-// Mean distance of the samples, of the same ones: [B].
-torch::Tensor wave_error(const torch::Tensor& wave, const torch::Tensor& wanted,
-                         const std::vector<int64_t>& samples);
-
 }  // namespace ttsft::voxtral

@@ -7,7 +7,6 @@
 #include "models/voxtral/codes.h"
 #include "models/voxtral/modules.h"
 #include "models/voxtral/silence.h"
-#include "models/voxtral/voices.h"
 #include "ttsft/core/error.h"
 #include "ttsft/core/hash.h"
 #include "ttsft/core/log.h"
@@ -138,9 +137,8 @@ void SpeechPreparer::take_encoded(PrepItem& item) {
   if (given.is_string() && given.get<std::string>().starts_with(kPreset)) {
     // A preset as a clip: its rows are what a true encoder made.
     const std::string name = given.get<std::string>().substr(kPreset.size());
-    const auto weights = open_weights(run_.checkpoint);
-    const RecoveredCodes found = recover_codes(read_voice(run_.checkpoint, config_, name),
-                                               copy_tensor(weights->at(kCodebookTable)), config_);
+    if (!recover_) recover_.emplace(code_recovery(run_.checkpoint, config_));
+    const RecoveredCodes found = (*recover_)(read_voice(run_.checkpoint, config_, name));
     if (!found.exact) {
       item.refused = "the codes behind the voice " + name +
                      " cannot be told: what is left of its rows is " +
@@ -202,7 +200,7 @@ void SpeechPreparer::fill_row(PrepItem& item, const torch::Tensor& codes, int64_
   item.row["audio"] =
       utterance.audio_path.empty() ? utterance.audio : utterance.audio_path.string();
   item.row["n_samples"] = samples;
-  item.row["n_frames"] = (samples + config_.codec.hop() - 1) / config_.codec.hop();
+  item.row["n_frames"] = config_.codec.frames(samples);
   item.row["speaker"] = utterance.speaker;
   item.row.erase("ref_audio");
   if (!reference.empty()) item.row["ref_codes"] = reference;

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "models/voxtral/encoding.h"
 #include "models/voxtral/text.h"
+#include "models/voxtral/voices.h"
 #include "ttsft/model/recording_preparer.h"
 
 namespace ttsft::voxtral {
@@ -37,6 +39,7 @@ class SpeechPreparer : public RecordingPreparer {
   Tokenizer tokenizer_;
   Codec codec_;
   Encoding encoding_;
+  std::optional<CodeRecovery> recover_;  // once a row names a voice as its codes
   std::map<std::filesystem::path, std::string> references_;  // files in the set, by recording
   int64_t frames_ = 0, saturated_ = 0;  // of this run: frames, acoustic codes at their ends
   std::vector<bool> used_;              // semantic codes

@@ -42,8 +42,25 @@ struct RecoveredCodes {
   torch::Tensor residual;  // [N], of the row's own length
   bool exact = false;      // every row is what its codes add up to, but for the rounding
 };
-// rows [N + 1, D], table [rows of all codebooks, D].
-RecoveredCodes recover_codes(const torch::Tensor& rows, const torch::Tensor& table,
-                             const Config& config);
+// For all voices of a table: what depends on it alone is worked out once.
+class CodeRecovery {
+ public:
+  CodeRecovery(const torch::Tensor& table, const Config& config);  // [rows of all codebooks, D]
+  RecoveredCodes operator()(const torch::Tensor& rows) const;      // [N + 1, D]
+
+ private:
+  torch::Tensor beside(const torch::Tensor& x) const;
+
+  int64_t codebooks_, entries_;        // acoustic ones, and rows of each
+  torch::Tensor semantic_, acoustic_;  // [8192, D], [36 * 23, D]
+  torch::Tensor span_;                 // [R, D], of the acoustic rows
+  torch::Tensor semantic_beside_, inverse_;
+};
+// Of the weights of a checkpoint.
+CodeRecovery code_recovery(const std::filesystem::path& checkpoint, const Config& config);
+inline RecoveredCodes recover_codes(const torch::Tensor& rows, const torch::Tensor& table,
+                                    const Config& config) {
+  return CodeRecovery(table, config)(rows);
+}
 
 }  // namespace ttsft::voxtral

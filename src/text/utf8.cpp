@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "ttsft/core/error.h"
+#include "ttsft/text/fold.h"
 #include "ttsft/text/split.h"
 
 namespace ttsft {
@@ -86,20 +87,34 @@ std::string_view trim_spaces(std::string_view text) {
   return text.substr(first, last - first);
 }
 
-std::string to_nfc(std::string_view text) {
-  if (is_ascii(text)) return std::string(text);
+namespace {
+
+using GetNormalizer = const icu::Normalizer2* (*)(UErrorCode&);
+
+std::string normalized(std::string_view text, GetNormalizer get) {
   UErrorCode status = U_ZERO_ERROR;
-  const icu::Normalizer2* nfc = icu::Normalizer2::getNFCInstance(status);
+  const icu::Normalizer2* form = get(status);
   std::string out;
   if (U_SUCCESS(status)) {
     icu::StringByteSink<std::string> sink(&out, int32_t(std::min<size_t>(text.size(), 1 << 20)));
-    nfc->normalizeUTF8(0, piece_of(text), sink, nullptr, status);
+    form->normalizeUTF8(0, piece_of(text), sink, nullptr, status);
   }
   if (U_FAILURE(status)) {
     throw RunError("Unicode normalisation failed", u_errorName(status),
                    "reinstall the ICU data package");
   }
   return out;
+}
+
+}  // namespace
+
+std::string to_nfc(std::string_view text) {
+  return is_ascii(text) ? std::string(text) : normalized(text, icu::Normalizer2::getNFCInstance);
+}
+
+std::string fold_name(std::string_view utf8) {
+  if (!is_valid_utf8(utf8)) return std::string(utf8);
+  return normalized(utf8, icu::Normalizer2::getNFKCCasefoldInstance);
 }
 
 std::string replace_invalid_utf8(std::string_view bytes) {

@@ -71,12 +71,6 @@ class World {
     config.accept_license = adapter.info().license.accept;
     adapter.speak_as_trained(config);
     run_prep(config, adapter, {});
-    if (regresses()) {
-      // A flow comes near its values slowly, and only where its steps become small.
-      config.train.steps = 1000;
-      config.train.optimizer.learning_rate = 2e-3;
-      config.train.schedule.name = "cosine";
-    }
   }
 
   ModelContext context() const { return make_context(config); }
@@ -87,10 +81,11 @@ class World {
     RunConfig run = config;
     run.train.stage = stage;
     run.train.method = "full";
-    if (stage != "lm") {
-      run.train.steps = 60;
-      run.train.optimizer.learning_rate = 3e-3;
-      run.train.schedule.name = "constant";
+    if (stage == "lm" && regresses()) {
+      // A flow comes near its values slowly, and only where its steps become small.
+      run.train.steps = 1000;
+      run.train.optimizer.learning_rate = 2e-3;
+      run.train.schedule.name = "cosine";
     }
     run.run = folder / ("memorised-" + stage);
     return run;

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "models/voxtral/encoder_stage.h"
+#include "models/voxtral/errors.h"
 #include "tests/models/voxtral/voxtral_fixture.h"
 #include "ttsft/nn/rng.h"
 
