@@ -8,10 +8,12 @@
 #include "models/voxtral/codes.h"
 #include "models/voxtral/fixture/files.h"
 #include "models/voxtral/silence.h"
+#include "models/voxtral/weights.h"
 #include "tests/models/voxtral/voxtral_fixture.h"
 #include "tests/support/temporary_folder.h"
 #include "ttsft/core/error.h"
 #include "ttsft/export/export.h"
+#include "ttsft/model/load_stage.h"
 #include "ttsft/model/registry.h"
 #include "ttsft/prep/prep.h"
 
@@ -128,6 +130,31 @@ TEST_F(PrepTest, RowsThatBringTheirCodesNeedNoEncoder) {
   EXPECT_EQ(rows[1].row["n_samples"], 21120);
   EXPECT_EQ(rows[0].row["n_samples"], 28800);
   EXPECT_EQ(rows[1].row["ref"], "a");
+}
+
+// All that decides a code decides whether an earlier one is taken: the codebook too.
+TEST_F(PrepTest, AnotherCodebookIsEncodedAnew) {
+  const auto fingerprint = [&](const fs::path& folder) {
+    config_.checkpoint = folder;
+    return find_model("voxtral").make_preparer(make_context(config_))->fingerprint();
+  };
+  const auto base = open_weights(checkpoint());
+  const auto write = [&](const char* folder, const std::string& name) {
+    const torch::Tensor value = copy_tensor(base->at(name)) * 2;
+    write_lm(checkpoint(), folder_ / folder, {{name, [value] { return value; }}});
+    return folder_ / folder;
+  };
+  const std::string own = fingerprint(checkpoint());
+  EXPECT_EQ(fingerprint(checkpoint()), own);
+  EXPECT_NE(fingerprint(write("codebook",
+                              "audio_tokenizer.quantizer.semantic_codebook."
+                              "embedding_sum")),
+            own);
+  EXPECT_EQ(fingerprint(write("decoder",
+                              "audio_tokenizer.decoder_blocks.0.conv.parametrizations."
+                              "weight.original0")),
+            own)
+      << "nothing is decoded in prep";
 }
 
 TEST_F(PrepTest, WrongRowsAreNamed) {
