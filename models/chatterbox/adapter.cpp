@@ -53,10 +53,15 @@ class ChatterboxAdapter : public Adapter {
   // voice that synth is given.
   void speak_as_trained(RunConfig& config) const override {
     ConditionChoice& condition = options_of(config).condition;
-    condition.file = config.data.reference;
+    condition.file = config.data.reference.file;
     if (!condition.file.empty()) condition.kind = ConditionChoice::Kind::kFile;
     options_of(config).bos = "one";
     options_of(config).cfg_weight = 0;
+  }
+
+  // One voice alone is in conds.pt already.
+  void speak_as(RunConfig& config, const LearnedVoice& voice) const override {
+    if (voice.among > 1) speak_as_recorded(config, voice);
   }
 
   std::vector<std::string> encoded_keys() const override { return {"cache"}; }

@@ -131,30 +131,20 @@ void SpeechPreparer::fill_row(PrepItem& item, const PreparedClip& clip) const {
                         {"speech", clip.speech_codes.size(0) + 1}};
 }
 
-// The recording that the voice of the set is made of: the longest one of at most 10 s, of
-// data.speaker where that is a name of the set. "" when no row has a recording.
-std::string SpeechPreparer::choose_voice(const std::vector<Utterance>& rows,
-                                         const std::vector<ClipLengths>& lengths) const {
-  const bool named = std::any_of(rows.begin(), rows.end(), [this](const Utterance& row) {
-    return row.speaker == run_.data.speaker;
-  });
-  constexpr int64_t kEnough = 250;  // 10 s, all that the decoder hears of a reference
-  int64_t best = -1;
-  std::string chosen;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const Utterance& row = rows[i];
-    if (row.audio_path.empty() || (named && row.speaker != run_.data.speaker)) continue;
-    const int64_t codes = lengths[i].codes;
-    const int64_t merit = codes <= kEnough ? codes : 2 * kEnough - codes;
-    if (merit <= best && !chosen.empty()) continue;
-    best = merit;
-    chosen = row.audio_path.string();
-  }
-  return chosen;
+// Of which speaker conds.pt is, which upstream speaks with: of data.speaker, else of the one with
+// the most clips. "" and no such voice when no row has a recording.
+std::string SpeechPreparer::main_speaker(const KeptSet& set) const {
+  if (set.voices.contains(run_.data.speaker)) return run_.data.speaker;
+  std::map<std::string, int64_t> clips;
+  for (const Utterance& row : set.rows)
+    if (set.voices.contains(row.speaker)) ++clips[row.speaker];
+  const auto most = std::max_element(
+      clips.begin(), clips.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  return most == clips.end() ? "" : most->first;
 }
 
-nlohmann::ordered_json SpeechPreparer::finish(const std::vector<Utterance>& rows,
-                                              const fs::path& folder) {
+nlohmann::ordered_json SpeechPreparer::finish(const KeptSet& set, const fs::path& folder) {
+  const std::vector<Utterance>& rows = set.rows;
   c10::InferenceMode inference;
   SpeakerClips speakers;
   for (const Utterance& row : rows) speakers[row.speaker].add(row.id);
@@ -176,11 +166,9 @@ nlohmann::ordered_json SpeechPreparer::finish(const std::vector<Utterance>& rows
         log_warning("speaker '", name, "' has one clip: it can only be conditioned on itself");
     }
   }
-  const std::string voice =
-      run_.data.reference.empty() ? choose_voice(rows, lengths) : run_.data.reference.string();
-  if (!voice.empty()) {
-    write_voice(folder / kVoiceFile, voices_.make(voice), options_.exaggeration);
-    described["voice"] = voice;
+  if (const auto voice = set.voices.find(main_speaker(set)); voice != set.voices.end()) {
+    write_voice(folder / kVoiceFile, voices_.make(voice->second.file), options_.exaggeration);
+    described["voice"] = voice->second.file.string();
   } else {
     log_warning("no recording to make the voice of: checkpoints keep the release's conds.pt");
   }

@@ -25,16 +25,14 @@ class SpeechPreparer : public RecordingPreparer {
   std::string content_hash(const Utterance& utterance) const override;
   bool intact(const nlohmann::ordered_json& row) const override;
   void load(PrepItem& item) const override;
-  nlohmann::ordered_json finish(const std::vector<Utterance>& rows,
-                                const std::filesystem::path& folder) override;
+  nlohmann::ordered_json finish(const KeptSet& set, const std::filesystem::path& folder) override;
   std::vector<std::string> set_files() const override;
 
  private:
   void encode_recordings(std::span<PrepItem* const> items) override;
   void take_encoded(PrepItem& item) override;
   void fill_row(PrepItem& item, const PreparedClip& clip) const;
-  std::string choose_voice(const std::vector<Utterance>& rows,
-                           const std::vector<ClipLengths>& lengths) const;
+  std::string main_speaker(const KeptSet& set) const;
 
   const Options& options_;
   Config config_;

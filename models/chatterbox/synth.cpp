@@ -17,8 +17,8 @@ Voice resolve_voice(const ModelContext& context, const CheckpointRef& checkpoint
                     const Config& config) {
   const RunConfig& run = context.config;
   const fs::path base = base_folder(run, checkpoint);
-  if (!run.data.reference.empty())
-    return VoiceMaker(base, config, context.device).make(run.data.reference);
+  if (!run.data.reference.file.empty())
+    return VoiceMaker(base, config, context.device).make(run.data.reference.file);
   for (const fs::path& folder : {checkpoint.folder, base, run.checkpoint})
     if (fs::exists(folder / kVoiceFile)) return read_voice(folder / kVoiceFile);
   throw UsageError("no voice", "data.reference",
@@ -74,6 +74,9 @@ RowPrompt SpeechSynthesizer::prompt(const std::string& segment, uint64_t seed,
                                     std::span<const SpokenSegment> /*earlier*/) {
   c10::InferenceMode inference;
   std::vector<int64_t> ids = text_.encode(segment);
+  check_spoken(segment, text_.unknown_share(ids),
+               {config_.t3.max_text_tokens, "[UNK]", "write it in the letters of English"},
+               run_.data.guards);
   check_piece(std::ssize(ids), config_.t3.max_text_tokens, "chatterbox.segment_characters");
   ids.insert(ids.begin(), text_.start());
   ids.push_back(text_.stop());

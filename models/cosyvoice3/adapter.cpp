@@ -7,6 +7,7 @@
 #include "ttsft/model/basic_adapter.h"
 #include "ttsft/model/link_release.h"
 #include "ttsft/model/merge_adapter.h"
+#include "ttsft/model/voices.h"
 
 namespace ttsft::cosyvoice3 {
 namespace {
@@ -27,6 +28,7 @@ ModelInfo make_info() {
                      {"flow", {"decoder.estimator.", "spk_embed_affine_layer"}}};
   i.lora_targets = {"q_proj", "k_proj", "v_proj", "o_proj"};
   i.stage_lora_targets = {{"flow", {"to_q", "to_k", "to_v", "to_out.0", "ff.0.0", "ff.2"}}};
+  i.markup = {"</?(?:strong|laughter)>", "<\\|[^|<>]+\\|>", "\\[[^\\[\\]]+\\]"};
   i.releases = {"FunAudioLLM/Fun-CosyVoice3-0.5B-2512"};
   return i;
 }
@@ -60,6 +62,10 @@ class CosyVoice3Adapter : public Adapter {
 
   std::vector<std::string> encoded_keys() const override { return {"speech_token"}; }
 
+  static bool needs_recording(const std::string& mode) {
+    return mode == "cross_lingual" || mode == "instruct2";
+  }
+
   std::string recognise(const std::filesystem::path& folder) const override {
     if (const std::string other = other_release(folder); !other.empty())
       throw DataError(other + " is not supported", folder.string(),
@@ -76,6 +82,24 @@ class CosyVoice3Adapter : public Adapter {
     Abilities can = ModelAdapter::abilities(folder);
     can.stream = true;
     return can;
+  }
+
+  std::vector<std::string> named_voices(const RunConfig& config,
+                                        const CheckpointSet& checkpoints) const override {
+    std::vector<std::string> names;
+    if (needs_recording(options_of(config).mode)) return names;
+    for (const std::filesystem::path& folder :
+         {checkpoints.of("lm").folder, checkpoints.of("flow").folder, config.checkpoint})
+      for (std::string& name : stored_voices(folder)) names.push_back(std::move(name));
+    return names;
+  }
+
+  // In the modes that hear a recording a learned voice is the one that prep chose.
+  void speak_as(RunConfig& config, const LearnedVoice& voice) const override {
+    speak_as_recorded(config, voice);
+    auto own = std::make_shared<Options>(options_of(std::as_const(config)));
+    own->reference_text = voice.text;
+    config.model_options = std::move(own);
   }
 
   std::unique_ptr<Stage> make_stage(const ModelContext& context,

@@ -111,8 +111,9 @@ void SpeechPreparer::fill_row(PrepItem& item, const EncodedClip& clip) const {
   item.seconds = static_cast<double>(clip.codes.size()) / kCodesPerSecond;
 }
 
-nlohmann::ordered_json SpeechPreparer::finish(const std::vector<Utterance>& rows,
+nlohmann::ordered_json SpeechPreparer::finish(const KeptSet& set,
                                               const std::filesystem::path& /*folder*/) {
+  const std::vector<Utterance>& rows = set.rows;
   int64_t without = 0;
   std::map<std::string, int64_t> marked;  // tokens that a text holds, perhaps by accident
   for (const Utterance& row : rows) {

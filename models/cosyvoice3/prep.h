@@ -22,8 +22,7 @@ class SpeechPreparer : public RecordingPreparer {
   AudioLimits limits() const override;
   bool needs_audio(const Utterance& utterance) const override;
   void load(PrepItem& item) const override;
-  nlohmann::ordered_json finish(const std::vector<Utterance>& rows,
-                                const std::filesystem::path& folder) override;
+  nlohmann::ordered_json finish(const KeptSet& set, const std::filesystem::path& folder) override;
   void write_for_upstream(const PreparedSet& set) override;
 
  protected:

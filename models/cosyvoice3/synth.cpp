@@ -57,7 +57,8 @@ Mode SpeechSynthesizer::resolve_mode() const {
   if (mode == "cross_lingual") return Mode::kCrossLingual;
   if (mode == "sft") return Mode::kSft;
   const bool stored = contains(stored_voices(folder_of_voice()), run_.data.speaker);
-  if (run_.data.reference.empty() || (stored && options_.reference_text.empty())) return Mode::kSft;
+  if (run_.data.reference.file.empty() || (stored && options_.reference_text.empty()))
+    return Mode::kSft;
   if (!run_.data.instruct.empty()) return Mode::kInstruct;
   return options_.reference_text.empty() ? Mode::kCrossLingual : Mode::kZeroShot;
 }
@@ -71,13 +72,13 @@ Voice SpeechSynthesizer::resolve_voice() const {
                        "name a voice of the checkpoint, or a recording in data.reference");
     return stored_voice(folder_of_voice(), run_.data.speaker, /*vector_only=*/true, mels);
   }
-  if (run_.data.reference.empty() && mode_ == Mode::kZeroShot && !run_.data.speaker.empty())
+  if (run_.data.reference.file.empty() && mode_ == Mode::kZeroShot && !run_.data.speaker.empty())
     return stored_voice(folder_of_voice(), run_.data.speaker, /*vector_only=*/false, mels);
-  if (run_.data.reference.empty())
+  if (run_.data.reference.file.empty())
     throw UsageError("no voice reference", "data.reference",
                      "name a recording of the voice, or use mode: sft");
   const bool pinned = options_.speaker_pool == "ort118";
-  return voice_of_recording(run_.data.reference, base_,
+  return voice_of_recording(run_.data.reference.file, base_,
                             pinned ? SegmentMean::kOfAll : SegmentMean::kOfItsFrames,
                             context_.device);
 }

@@ -29,6 +29,8 @@ ModelInfo make_info() {
                "fish-audio-research"};
   i.stages = {"lm"};
   i.lora_targets = {"wqkv", "wo", "w1", "w2", "w3", "fast_output"};
+  // Tags, manners in brackets, and what it leaves out by itself.
+  i.markup = {"<[^<>]*>", "\\[[^\\[\\]]*\\]", "\\{[^{}]*\\}"};
   i.releases = {"fishaudio/s2-pro"};
   i.peft_task_type = "";
   return i;
@@ -56,6 +58,15 @@ class FishS2ProAdapter : public Adapter {
 
   // Training hears no reference.
   void speak_as_trained(RunConfig& config) const override { config.data.reference.clear(); }
+
+  // One voice alone speaks without a reference, as it was trained.
+  void speak_as(RunConfig& config, const LearnedVoice& voice) const override {
+    if (voice.among == 1) return;
+    speak_as_recorded(config, voice);
+    auto own = std::make_shared<Options>(options_of(std::as_const(config)));
+    own->reference_text = voice.text;
+    config.model_options = std::move(own);
+  }
 
   std::vector<std::string> encoded_keys() const override { return {"npy", "codes"}; }
 

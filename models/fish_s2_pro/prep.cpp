@@ -100,13 +100,14 @@ void SpeechPreparer::fill_row(PrepItem& item, const torch::Tensor& codes) {
   item.row["audio"] =
       utterance.audio_path.empty() ? utterance.audio : utterance.audio_path.string();
   item.row["text"] = utterance.text;
+  if (!utterance.speaker.empty()) item.row["speaker"] = utterance.speaker;
   item.row["group"] = group_of(utterance);
   item.row["npy"] = codes_file(utterance.id).string();
   item.row["frames"] = codes.size(0);
 }
 
-nlohmann::ordered_json SpeechPreparer::finish(const std::vector<Utterance>& rows,
-                                              const fs::path& /*folder*/) {
+nlohmann::ordered_json SpeechPreparer::finish(const KeptSet& set, const fs::path& /*folder*/) {
+  const std::vector<Utterance>& rows = set.rows;
   int64_t marked = 0;
   for (const Utterance& row : rows) {
     marked += has_markup(row.text);

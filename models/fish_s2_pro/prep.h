@@ -19,8 +19,7 @@ class SpeechPreparer : public RecordingPreparer {
   std::string content_hash(const Utterance& utterance) const override;
   bool intact(const nlohmann::ordered_json& row) const override;
   void load(PrepItem& item) const override;
-  nlohmann::ordered_json finish(const std::vector<Utterance>& rows,
-                                const std::filesystem::path& folder) override;
+  nlohmann::ordered_json finish(const KeptSet& set, const std::filesystem::path& folder) override;
   void write_for_upstream(const PreparedSet& set) override;
   std::vector<std::string> set_files() const override { return {"codes"}; }
 

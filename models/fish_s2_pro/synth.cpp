@@ -50,13 +50,13 @@ void SpeechSynthesizer::load() {
 }
 
 void SpeechSynthesizer::read_reference() {
-  if (run_.data.reference.empty()) return;
+  if (run_.data.reference.file.empty()) return;
   const std::string text = spelled_tags(std::string(strip(options_.reference_text)));
   if (text.empty())
     throw UsageError("a voice reference needs its words", "fish-s2-pro.reference_text",
                      "write what is said in data.reference, or remove data.reference");
   refuse_control_tokens(text, "fish-s2-pro.reference_text");
-  const Audio audio = decode_audio(run_.data.reference).audio;
+  const Audio audio = decode_audio(run_.data.reference.file).audio;
   const std::vector<float> wave =
       resample_sinc(audio.samples, audio.sample_rate, kCodecRate, KernelPrecision::kFloat);
   const torch::Tensor samples = torch::tensor(wave).to(context_.device);

@@ -25,6 +25,7 @@ ModelInfo make_info() {
                "billion RMB a year"};
   i.stages = {"lm"};
   i.lora_targets = {"c_attn", "c_proj", "c_fc"};
+  i.markup = {"<[^<>|]{1,8}\\|[^<>|]{1,16}>"};  // a word with its reading
   i.releases = {"IndexTeam/IndexTTS-2 (version 2.0)"};
   i.peft_task_type = "";  // UnifiedVoice is no causal language model of Hugging Face
   return i;
@@ -58,6 +59,10 @@ class IndexTts2Adapter : public Adapter {
     options_of(config).mel_positions = "training";
     config.synth.repetition_penalty = 1.0;
     config.synth.beams = 1;
+  }
+
+  void speak_as(RunConfig& config, const LearnedVoice& voice) const override {
+    speak_as_recorded(config, voice);
   }
 
   std::vector<std::string> encoded_keys() const override {

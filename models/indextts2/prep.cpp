@@ -8,8 +8,6 @@
 #include "ttsft/core/hash.h"
 #include "ttsft/core/log.h"
 #include "ttsft/core/strings.h"
-#include "ttsft/data/prepared_set.h"
-#include "ttsft/io/atomic_file.h"
 #include "ttsft/io/npy.h"
 #include "ttsft/io/torch_file.h"
 #include "ttsft/model/text_checks.h"
@@ -96,19 +94,17 @@ AudioLimits SpeechPreparer::limits() const {
   return limits;
 }
 
-fs::path SpeechPreparer::source_path(const nlohmann::ordered_json& row,
-                                     const std::string& key) const {
+fs::path SpeechPreparer::source_path(const Utterance& utterance, const std::string& key) const {
+  const nlohmann::ordered_json& row = utterance.row;
   if (!row.contains(key) || !row[key].is_string()) return {};
-  const fs::path& source = run_.data.source;
-  const fs::path folder = fs::is_directory(source) ? source : source.parent_path();
-  return fs::absolute(folder / row[key].get<std::string>()).lexically_normal();
+  return (utterance.folder / row[key].get<std::string>()).lexically_normal();
 }
 
 std::string SpeechPreparer::content_hash(const Utterance& utterance) const {
   Hasher hasher;
   bool any = false;
   for (const std::string& key : path_keys(row_kind(utterance.row))) {
-    const fs::path file = source_path(utterance.row, key);
+    const fs::path file = source_path(utterance, key);
     if (file.empty()) continue;
     hasher.add(hash_file(file));
     any = true;
@@ -146,7 +142,7 @@ void SpeechPreparer::check_encoded(PrepItem& item) const {
   const Utterance& utterance = *item.utterance;
   nlohmann::ordered_json row = utterance.row;
   for (const std::string& key : path_keys(row_kind(row)))
-    if (const fs::path file = source_path(row, key); !file.empty()) row[key] = file.string();
+    if (const fs::path file = source_path(utterance, key); !file.empty()) row[key] = file.string();
   const ItemFiles files = item_files(row, utterance.where);
   const auto codes = read_codes(files.codes, config_.gpt, files.code_count);
   read_text_ids(files.text_ids, config_.gpt, files.text_count);
@@ -217,28 +213,14 @@ void SpeechPreparer::fill_row(PrepItem& item, const torch::Tensor& codes,
   item.row["emo_vec_path"] = files.emotion.string();
 }
 
-std::set<std::string> SpeechPreparer::validation_of(const std::vector<Utterance>& rows) const {
-  const ValidationChoice& choice = run_.data.validation;
-  std::set<std::string> chosen;
-  if (!choice.list.empty()) {
-    for (const std::string& line : split(read_text(choice.list), '\n')) chosen.insert(trim(line));
-    return chosen;
-  }
-  std::vector<std::string> ids;
-  for (const Utterance& row : rows) ids.push_back(row.id);
-  for (const std::string& id : validation_ids(ids, choice.share)) chosen.insert(id);
-  return chosen;
-}
-
-nlohmann::ordered_json SpeechPreparer::finish(const std::vector<Utterance>& rows,
-                                              const fs::path& folder) {
+nlohmann::ordered_json SpeechPreparer::finish(const KeptSet& set, const fs::path& folder) {
+  const std::vector<Utterance>& rows = set.rows;
   SpeakerPrompts speakers;
   std::vector<Utterance> recordings;
   for (const Utterance& row : rows) {
     const RowKind kind = row_kind(row.row);
     if (kind == RowKind::kPair) continue;  // names its prompt
-    PromptFiles files{row.id, source_path(row.row, "condition_path"),
-                      source_path(row.row, "emo_vec_path")};
+    PromptFiles files{row.id, source_path(row, "condition_path"), source_path(row, "emo_vec_path")};
     if (kind == RowKind::kRecording) {
       const ArrayFiles own = array_files(row.id);
       files = {row.id, own.condition, own.emotion};
@@ -255,7 +237,7 @@ nlohmann::ordered_json SpeechPreparer::finish(const std::vector<Utterance>& rows
   }
   if (recordings.empty()) return described;
   ManifestOptions manifests;
-  manifests.validation = validation_of(rows);
+  manifests.validation = set.validation;
   manifests.pairs = options_.pairs;
   manifests.seed = static_cast<uint64_t>(run_.seed);
   manifests.condition_length = config_.gpt.speaker.latents;

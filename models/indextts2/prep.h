@@ -33,8 +33,7 @@ class SpeechPreparer : public RecordingPreparer {
   std::string content_hash(const Utterance& utterance) const override;
   bool intact(const nlohmann::ordered_json& row) const override;
   void load(PrepItem& item) const override;
-  nlohmann::ordered_json finish(const std::vector<Utterance>& rows,
-                                const std::filesystem::path& folder) override;
+  nlohmann::ordered_json finish(const KeptSet& set, const std::filesystem::path& folder) override;
   std::vector<std::string> set_files() const override {
     return {"codes", "text_ids", "condition", "emo_vec", "speakers.json"};
   }
@@ -44,13 +43,11 @@ class SpeechPreparer : public RecordingPreparer {
   Encoders& encoders();
   void encode_recordings(std::span<PrepItem* const> items) override;
   void take_encoded(PrepItem&) override {}  // load() did
-  std::filesystem::path source_path(const nlohmann::ordered_json& row,
-                                    const std::string& key) const;
+  std::filesystem::path source_path(const Utterance& utterance, const std::string& key) const;
   std::pair<torch::Tensor, torch::Tensor> lend(const std::vector<SpeechFeatures>& features);
   void fill_row(PrepItem& item, const torch::Tensor& codes, const torch::Tensor& condition,
                 const torch::Tensor& emotion) const;
   void check_encoded(PrepItem& item) const;
-  std::set<std::string> validation_of(const std::vector<Utterance>& rows) const;
 
   const Options& options_;
   Config config_;

@@ -28,13 +28,13 @@ SpeechSynthesizer::SpeechSynthesizer(const ModelContext& context, const Checkpoi
       dtype_(context.dtype),
       config_(read_config(base_folder(run_, checkpoint))),
       text_(config_.folder, text_options(config_, options_)) {
-  if (run_.data.reference.empty())
+  if (run_.data.reference.file.empty())
     throw UsageError("no voice", "data.reference", "name a recording of it, 3 to 8 s are best");
   c10::InferenceMode inference;
   RepCodec codec = load_repcodec(open_tensor_file(locate(config_, Auxiliary::kSemanticCodec)),
                                  config_.semantic_codec, device_);
   S2Mel s2mel(config_, device_);
-  voice_ = make_voice(config_, options_, run_.data.reference, static_cast<uint64_t>(run_.seed),
+  voice_ = make_voice(config_, options_, run_.data.reference.file, static_cast<uint64_t>(run_.seed),
                       codec, s2mel, device_);
   acoustic_ = std::make_unique<Acoustic>(config_, options_, codec, s2mel, voice_.mel, device_);
 }
@@ -73,7 +73,12 @@ SpeechPrompt SpeechSynthesizer::speech_prompt(const std::string& segment) const 
 RowPrompt SpeechSynthesizer::prompt(const std::string& segment, uint64_t seed,
                                     std::span<const SpokenSegment> /*earlier*/) {
   c10::InferenceMode inference;
-  RowPrompt prompt = lm_->prompt(speech_prompt(segment));
+  const SpeechPrompt spoken = speech_prompt(segment);
+  check_spoken(segment, text_.unknown_share(spoken.text),
+               {config_.gpt.max_text_tokens, "<unk>",
+                "extend the tokenizer (indextts2.extend_vocabulary), or correct the text"},
+               run_.data.guards);
+  RowPrompt prompt = lm_->prompt(spoken);
   prompt.seed = seed;
   return prompt;
 }

@@ -81,6 +81,17 @@ class Qwen3TtsAdapter : public Adapter {
     return can;
   }
 
+  std::vector<std::string> named_voices(const RunConfig& config,
+                                        const CheckpointSet& checkpoints) const override {
+    const CheckpointRef& own = checkpoints.of("lm");
+    std::vector<std::string> names;
+    for (const auto& [name, row] : read_config(base_folder(config, own)).talker.spk_id)
+      names.push_back(name);
+    if (own.kind == CheckpointKind::kAdapter)
+      for (const auto& [name, row] : load_adapter_voices(own.folder).rows) names.push_back(name);
+    return names;
+  }
+
   Rounding export_checkpoint(const ModelContext& context, const CheckpointSet& checkpoints,
                              double lora_scale, const std::filesystem::path& out) const override;
 };
@@ -98,12 +109,12 @@ ExportVoices export_voices(const ModelContext& context, const CheckpointRef& che
     if (!voices.speakers.empty()) return {std::move(voices.speakers), std::move(voices.rows)};
   }
   if (config.variant != Variant::kBase) return {};  // it names its voices already
-  if (context.config.data.reference.empty())
+  if (context.config.data.reference.file.empty())
     throw UsageError("the exported checkpoint would have no voice", "data.reference",
                      "name a recording of the speaker, or export a checkpoint that train wrote");
   Speakers speakers;
   speakers[speaker_key(context.config.data.speaker)] =
-      SpeakerReader(base, config, context.device).read(context.config.data.reference);
+      SpeakerReader(base, config, context.device).read(context.config.data.reference.file);
   auto rows = speaker_rows(speakers, config, /*keep_existing=*/true);
   return {std::move(speakers), std::move(rows)};
 }

@@ -245,7 +245,15 @@ Config read_config(const std::filesystem::path& checkpoint) {
 }
 
 std::optional<int64_t> TalkerConfig::language_id(const std::string& lower_case) const {
-  const auto found = codec_language_id.find(lower_case);
+  // As manifests write them.
+  static const std::map<std::string, std::string> codes = {
+      {"zh", "chinese"}, {"en", "english"}, {"ja", "japanese"},  {"jp", "japanese"},
+      {"ko", "korean"},  {"de", "german"},  {"fr", "french"},    {"es", "spanish"},
+      {"it", "italian"}, {"ru", "russian"}, {"pt", "portuguese"}};
+  auto found = codec_language_id.find(lower_case);
+  if (const auto code = codes.find(lower_case);
+      found == codec_language_id.end() && code != codes.end())
+    found = codec_language_id.find(code->second);
   if (found == codec_language_id.end()) return std::nullopt;
   return found->second;
 }

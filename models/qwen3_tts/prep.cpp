@@ -19,7 +19,7 @@ constexpr const char* kFormat = "qwen3-tts row 1";
 constexpr double kSecondsOnCpu = 30;
 
 constexpr const char* kReferenceRemedy =
-    "set data.reference to some seconds of the speaker, or give rows ref_audio";
+    "name a recording of the speaker in data.reference, or give rows ref_audio";
 
 // Every speaker needs a vector: of a recording, by the speaker encoder, or without one the vector
 // of a speaker whom the checkpoint names.
@@ -61,6 +61,10 @@ SpeechPreparer::SpeechPreparer(const ModelContext& context)
   const auto file = std::make_shared<SafetensorsReader>(SafetensorsReader::open(codec));
   encoder_ = load_codec_encoder(file, config_.codec, device_);
   fingerprint_ = Hasher().add(kFormat).add(hash_file(file->path())).hex();
+}
+
+bool SpeechPreparer::needs_reference(const Utterance& /*utterance*/) const {
+  return config_.has_speaker_encoder();
 }
 
 AudioLimits SpeechPreparer::limits() const {
@@ -132,8 +136,9 @@ Speakers SpeechPreparer::read_speakers(const std::vector<Utterance>& rows,
   return speakers;
 }
 
-nlohmann::ordered_json SpeechPreparer::finish(const std::vector<Utterance>& rows,
+nlohmann::ordered_json SpeechPreparer::finish(const KeptSet& set,
                                               const std::filesystem::path& folder) {
+  const std::vector<Utterance>& rows = set.rows;
   for (const Utterance& row : rows) require_voice(row, config_);
   nlohmann::ordered_json described = nlohmann::ordered_json::object();
   const Speakers speakers = config_.has_speaker_encoder()

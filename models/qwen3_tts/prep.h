@@ -22,8 +22,8 @@ class SpeechPreparer : public RecordingPreparer {
     return !utterance.row.contains("audio_codes");
   }
   void load(PrepItem& item) const override;
-  nlohmann::ordered_json finish(const std::vector<Utterance>& rows,
-                                const std::filesystem::path& folder) override;
+  bool needs_reference(const Utterance& utterance) const override;
+  nlohmann::ordered_json finish(const KeptSet& set, const std::filesystem::path& folder) override;
   std::vector<std::string> set_files() const override { return {"speakers.safetensors"}; }
 
  private:

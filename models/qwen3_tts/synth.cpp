@@ -94,13 +94,13 @@ int64_t SpeechSynthesizer::resolve_language(const std::string& speaker) const {
 }
 
 void SpeechSynthesizer::read_reference() {
-  if (run_.data.reference.empty())
+  if (run_.data.reference.file.empty())
     throw UsageError("no voice reference", "data.reference",
                      "name a recording of the voice, or use mode: custom_voice");
   if (!weights_->find("speaker_encoder.fc.weight"))
     throw DataError("this checkpoint has no speaker encoder, so it cannot clone", base_.string(),
                     "use mode: custom_voice, or train with keep_speaker_encoder: true");
-  parts_.speaker = SpeakerReader(base_, config_, device_).read(run_.data.reference);
+  parts_.speaker = SpeakerReader(base_, config_, device_).read(run_.data.reference.file);
 }
 
 void SpeechSynthesizer::resolve_voice() {
@@ -112,7 +112,7 @@ void SpeechSynthesizer::resolve_voice() {
     if (options_.reference_text.empty())
       throw UsageError("mode icl needs the words of the reference", "qwen3-tts.reference_text",
                        "write what is said in data.reference, or use mode: clone");
-    std::vector<float> wave = at_rate(decode_audio(run_.data.reference).audio,
+    std::vector<float> wave = at_rate(decode_audio(run_.data.reference.file).audio,
                                       static_cast<int>(config_.codec.input_sample_rate));
     CodecEncoder encoder = load_codec_encoder(codec_weights_, config_.codec, device_);
     const torch::Tensor samples =

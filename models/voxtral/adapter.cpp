@@ -74,6 +74,11 @@ class VoxtralAdapter : public Adapter {
 
   std::vector<std::string> encoded_keys() const override { return {"codes"}; }
 
+  std::vector<std::string> named_voices(const RunConfig& config,
+                                        const CheckpointSet& checkpoints) const override {
+    return voice_names(read_config(base_folder(config, checkpoints.of("lm"))));
+  }
+
   std::string recognise(const fs::path& folder) const override;
   Abilities abilities(const fs::path& folder) const override {
     return abilities_with(!encoder_file(folder).empty());

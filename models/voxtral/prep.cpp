@@ -84,7 +84,7 @@ std::string SpeechPreparer::content_hash(const Utterance& utterance) const {
   if (brings_codes(utterance) && utterance.row["codes"].is_string()) {
     const std::string codes = utterance.row["codes"].get<std::string>();
     const fs::path file = codes.substr(0, codes.rfind('#'));
-    for (const fs::path& place : {file, run_.data.source.parent_path() / file})
+    for (const fs::path& place : {file, utterance.folder / file})
       if (fs::is_regular_file(place)) hasher.add(hash_file(place));
   }
   if (wants_reference(utterance)) hasher.add(hash_file(utterance.reference_path));
@@ -152,7 +152,7 @@ void SpeechPreparer::take_encoded(PrepItem& item) {
     }
     codes = found.codes;
   } else {
-    codes = codes_of_row(given, config_, run_.data.source.parent_path(), utterance.where);
+    codes = codes_of_row(given, config_, utterance.folder, utterance.where);
   }
   const int64_t whole = codes.size(0) * config_.codec.hop();
   int64_t samples = whole;
@@ -215,8 +215,8 @@ void SpeechPreparer::fill_row(PrepItem& item, const torch::Tensor& codes, int64_
   count_codes(codes);
 }
 
-nlohmann::ordered_json SpeechPreparer::finish(const std::vector<Utterance>& rows,
-                                              const fs::path& /*folder*/) {
+nlohmann::ordered_json SpeechPreparer::finish(const KeptSet& set, const fs::path& /*folder*/) {
+  const std::vector<Utterance>& rows = set.rows;
   std::set<std::string> ids, voices;
   for (const Utterance& row : rows) ids.insert(row.id);
   for (const Utterance& row : rows) {

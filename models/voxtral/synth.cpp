@@ -60,8 +60,8 @@ void SpeechSynthesizer::load() {
 
 torch::Tensor voice_of_run(const RunConfig& run, const Options& options, const Config& config,
                            Codec& codec) {
-  if (!run.data.reference.empty())
-    return voice_codes(run.data.reference, codec, config,
+  if (!run.data.reference.file.empty())
+    return voice_codes(run.data.reference.file, codec, config,
                        choose_encoding(options, codec.encodes(), run.train.stage), options);
   if (run.data.prepared.empty() || !fs::exists(run.data.prepared / "index.json")) return {};
   const Clips clips(PreparedSet::look(run.data.prepared, run.model).all(), config);

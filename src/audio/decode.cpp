@@ -274,4 +274,10 @@ AudioFile decode_audio(const fs::path& file) {
   return Decoder(file).run();
 }
 
+bool is_recording(const std::filesystem::path& file) {
+  const std::string extension = file.extension().string();
+  return extension != ".safetensors" && extension != ".npy" && extension != ".pt" &&
+         extension != ".pth";
+}
+
 }  // namespace ttsft

@@ -148,6 +148,14 @@ const std::vector<Guard>& guards() {
       {{"length_long", GuardAction::kWarn, "longer than the model learns from"}, check_long},
       {{"channels", GuardAction::kWarn, "a silent or inverted channel"}, check_channels},
       {{"resampling", GuardAction::kWarn, "the file's rate is not the encoder's"}, nullptr},
+      {{"text_control", GuardAction::kWarn, "invisible control or direction characters in a text"},
+       nullptr},
+      {{"text_markup", GuardAction::kWarn, "markup in a text that would be read aloud"}, nullptr},
+      {{"text_unspoken", GuardAction::kRefuse, "a text without a letter or a digit"}, nullptr},
+      {{"text_unknown", GuardAction::kWarn, "letters that the tokenizer does not know, in synth"},
+       nullptr},
+      {{"text_rate", GuardAction::kWarn, "a text three times too long or short for its recording"},
+       nullptr},
       {{"few_clips", GuardAction::kWarn, "fewer than 256 clips in the set"}, nullptr},
       {{"license", GuardAction::kWarn, "the model's licence forbids commercial use"}, nullptr},
   };
@@ -167,6 +175,12 @@ const std::vector<GuardInfo>& audio_guards() {
 
 GuardPolicy::GuardPolicy() {
   for (const GuardInfo& info : audio_guards()) actions_[info.name] = info.action;
+}
+
+GuardPolicy guard_policy(const std::map<std::string, std::string>& moved) {
+  GuardPolicy policy;
+  for (const auto& [guard, action] : moved) policy.set(guard, action);
+  return policy;
 }
 
 void GuardPolicy::set(const std::string& guard, const std::string& action) {
@@ -194,6 +208,44 @@ GuardAction GuardPolicy::action(const std::string& guard) const {
   const auto it = actions_.find(guard);
   if (it == actions_.end()) throw UsageError("unknown guard '" + guard + "'", "data.guards");
   return it->second;
+}
+
+namespace {
+
+constexpr double kLeastReference = 0.3;  // seconds: less is no voice
+constexpr double kShortReference = 2;    // what models are made for begins about here
+constexpr double kLongReference = 30;    // more than any of them hears
+
+std::string reference_length(double seconds) {
+  if (seconds < kShortReference) return text_of("a voice of %.2f s: 3 to 10 s are best", seconds);
+  if (seconds > kLongReference)
+    return text_of("a voice of %.1f s, of which models hear the first part: 3 to 10 s are best",
+                   seconds);
+  return {};
+}
+
+}  // namespace
+
+std::vector<Finding> check_reference(const std::filesystem::path& path, int sample_rate,
+                                     const GuardPolicy& policy) {
+  const AudioFile file = decode_audio(path);
+  const AudioStats stats = measure(file.audio);
+  std::vector<Finding> findings;
+  for (Finding& finding : check_audio(file, stats, {.sample_rate = sample_rate}, policy)) {
+    if (finding.guard == "length_short" || finding.guard == "length_long") continue;
+    if (finding.guard == "bandwidth") finding.message = "a dull voice: " + finding.message;
+    findings.push_back(std::move(finding));
+  }
+  const std::string length = reference_length(stats.seconds);
+  const char* guard = stats.seconds > kLongReference ? "length_long" : "length_short";
+  GuardAction action = policy.action(guard);
+  if (stats.seconds < kLeastReference) action = GuardAction::kRefuse;
+  if (!length.empty() && !file.audio.samples.empty() && action != GuardAction::kOff)
+    findings.push_back({guard, action, length});
+  std::stable_partition(findings.begin(), findings.end(), [](const Finding& finding) {
+    return finding.action == GuardAction::kRefuse;
+  });
+  return findings;
 }
 
 std::vector<Finding> check_audio(const AudioFile& file, const AudioStats& stats,

@@ -112,7 +112,7 @@ ordered_json inspect_prepared(const fs::path& folder) {
   json["train"] = set.train.size();
   json["validation"] = set.validation.size();
   json["seconds"] = seconds;
-  for (const char* key : {"tool", "source", "rates", "totals", "resampled", "guards"}) {
+  for (const char* key : {"tool", "source", "rates", "totals", "speakers", "resampled", "guards"}) {
     if (index.contains(key)) json[key] = index[key];
   }
   return json;

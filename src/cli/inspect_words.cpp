@@ -4,6 +4,7 @@
 
 #include "src/cli/inspect.h"
 #include "ttsft/core/progress.h"
+#include "ttsft/model/voices.h"
 
 namespace ttsft {
 namespace {
@@ -84,6 +85,8 @@ void describe_prepared(const ordered_json& found, std::ostream& out) {
   }
   out << "\n  " << found["train"] << " clips to train, " << found["validation"]
       << " to validate, together " << clock_text(found["seconds"].get<double>()) << "\n";
+  if (found.contains("speakers"))
+    out << "  speakers: " << describe_voices(voices_of(found["speakers"])) << "\n";
   if (found.contains("totals")) out << "  " << found["totals"]["rejected"] << " rejected\n";
   if (found.contains("rates")) {
     const ordered_json& rates = found["rates"];

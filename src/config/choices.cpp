@@ -47,6 +47,86 @@ void ValidationChoice::resolve_paths(const std::filesystem::path& folder) {
   list = config::resolve_path(list.string(), folder);
 }
 
+// --- data.source
+
+SourceChoice& SourceChoice::operator=(const std::filesystem::path& path) {
+  paths = {path};
+  return *this;
+}
+std::string SourceChoice::text() const {
+  Texts texts;
+  for (const auto& path : paths) texts.push_back(path.string());
+  return join(texts, ", ");
+}
+void SourceChoice::parse_scalar(const std::string& text) {
+  paths.clear();
+  if (!text.empty()) paths = {text};
+}
+void SourceChoice::parse_list(const Texts& items) {
+  if (items.empty() || std::find(items.begin(), items.end(), "") != items.end())
+    throw std::invalid_argument("wants a path or a list of paths, got nothing");
+  paths.assign(items.begin(), items.end());
+}
+void SourceChoice::parse_map(const TextMap&) {
+  throw std::invalid_argument("wants a path or a list of paths, got a map");
+}
+bool SourceChoice::parse_null() {
+  paths.clear();
+  return true;
+}
+std::string SourceChoice::dump() const {
+  if (paths.empty()) return "null";
+  if (paths.size() == 1) return config::yaml_text(paths.front());
+  Texts texts;
+  for (const auto& path : paths) texts.push_back(path.string());
+  return config::yaml_text(texts);
+}
+void SourceChoice::resolve_paths(const std::filesystem::path& folder) {
+  for (auto& path : paths) path = config::resolve_path(path.string(), folder);
+}
+
+// --- data.reference
+
+ReferenceChoice& ReferenceChoice::operator=(const std::filesystem::path& path) {
+  by_speaker.clear();
+  file = path;
+  return *this;
+}
+void ReferenceChoice::clear() {
+  file.clear();
+  by_speaker.clear();
+}
+bool ReferenceChoice::parse_null() {
+  clear();
+  return true;
+}
+void ReferenceChoice::parse_scalar(const std::string& text) {
+  by_speaker.clear();
+  file = text;
+}
+void ReferenceChoice::parse_list(const Texts&) {
+  throw std::invalid_argument("wants a recording or {speaker: recording}, got a list");
+}
+void ReferenceChoice::parse_map(const TextMap& items) {
+  clear();
+  for (const auto& [speaker, recording] : items) {
+    if (recording.empty())
+      throw std::invalid_argument(fmt::format("names no recording of `{}`", speaker));
+    by_speaker[speaker] = recording;
+  }
+}
+std::string ReferenceChoice::dump() const {
+  if (by_speaker.empty()) return config::yaml_text(file);
+  TextMap items;
+  for (const auto& [speaker, recording] : by_speaker) items[speaker] = recording.string();
+  return config::yaml_text(items);
+}
+void ReferenceChoice::resolve_paths(const std::filesystem::path& folder) {
+  if (!file.empty()) file = config::resolve_path(file.string(), folder);
+  for (auto& [speaker, recording] : by_speaker)
+    recording = config::resolve_path(recording.string(), folder);
+}
+
 // --- auto, or a number
 
 void AutoNumber::parse_scalar(const std::string& text) {

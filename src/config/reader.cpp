@@ -196,6 +196,7 @@ class Reader : public Binder {
   void parse_flexible(const Entry& entry, Flexible& value) const {
     switch (entry.value.kind) {
       case Kind::kNull:
+        if (value.parse_null()) return;
         fail(entry, "has no value");
       case Kind::kScalar:
         return value.parse_scalar(entry.value.text);

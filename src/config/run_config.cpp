@@ -52,15 +52,16 @@ void check_actions(const std::string& key, const std::map<std::string, std::stri
 }  // namespace
 
 void DataConfig::bind(Binder& b) {
-  b.field("source", source,
-          "what prep reads: LJSpeech folder or a table, folder of wav + .txt, JSONL, Kaldi "
-          "folder, upstream's set");
+  b.field(
+      "source", source,
+      "what prep reads, or a list: LJSpeech folder or a table, wav + .txt, JSONL, Kaldi, parquet");
   b.field("prepared", prepared, "folder that prep writes, and train and eval read");
   b.field(
       "columns", columns,
       "of a table: file, text, normalized, speaker, language, instruct, reference, - (not read)");
   b.field("speaker", speaker, "name for rows that give none; the voice of synth");
-  b.field("reference", reference, "recording of the voice, where the model takes one");
+  b.field("reference", reference,
+          "recording of the voice, or {speaker: recording}; else prep chooses a clip of each");
   b.field("instruct", instruct, "style instruction for rows that give none");
   b.field("batch_seconds", batch_seconds,
           "audio in a batch of prep; auto: what the device takes, halved when its memory is short");

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -19,6 +20,17 @@ struct BadRow : std::runtime_error {
 // The end of an audio file's name, lower case, that the importers take for audio: ".wav", ...
 const std::vector<std::string>& audio_extensions();
 bool has_audio_extension(const std::filesystem::path& file);
+
+// Ids of rows that have none: the stem of the recording's name, and where recordings of several
+// folders are called alike the whole path without its extension.
+class RowNames {
+ public:
+  void count(const std::string& audio);
+  std::string id_of(const std::string& audio) const;
+
+ private:
+  std::map<std::string, std::set<std::string>> paths_;  // by stem
+};
 
 struct SourceLine {
   int64_t number;  // from 1
@@ -60,9 +72,8 @@ class ImportCollector {
   ImportedSet finish(const std::filesystem::path& source);  // DataError when no row is usable
 
  private:
-  void claim(const std::string& id, const std::string& where);
-  // DataError: two names of speakers that differ in case or in the form of their letters.
-  void check_speakers(const std::filesystem::path& source) const;
+  // Whether the id is free; where it is not, the row of `where` is refused.
+  bool claim(const std::string& id, const std::string& where);
 
   // By folder: its files by their folded names, "" where two are called alike.
   using Names = std::map<std::string, std::filesystem::path>;
@@ -75,6 +86,8 @@ class ImportCollector {
 };
 
 ImportedSet import_table(const std::filesystem::path& file, const ImportDefaults& defaults);
+// path|speaker|language|text
+ImportedSet import_list(const std::filesystem::path& file, const ImportDefaults& defaults);
 ImportedSet import_jsonl(const std::filesystem::path& file, const ImportDefaults& defaults);
 // A folder with train_manifest.jsonl and perhaps val_manifest.jsonl.
 ImportedSet import_manifests(const std::filesystem::path& folder, const ImportDefaults& defaults);
@@ -82,6 +95,15 @@ bool holds_manifests(const std::filesystem::path& folder);
 ImportedSet import_audio_folder(const std::filesystem::path& folder,
                                 const ImportDefaults& defaults);
 ImportedSet import_kaldi(const std::filesystem::path& folder, const ImportDefaults& defaults);
+
+// A .parquet file, or a folder with some in it or in its data/.
+ImportedSet import_parquet(const std::filesystem::path& source, const ImportDefaults& defaults);
+bool holds_parquet(const std::filesystem::path& source);
+
+// Folders directly below that hold a metadata.csv or .jsonl each: parts of one set, or speakers.
+std::vector<std::filesystem::path> metadata_folders(const std::filesystem::path& folder);
+ImportedSet import_parts(const std::vector<std::filesystem::path>& folders,
+                         const ImportDefaults& defaults);
 
 // A folder with data.list: CosyVoice's parquet shards.
 ImportedSet import_shards(const std::filesystem::path& folder, const ImportDefaults& defaults);

@@ -1,6 +1,8 @@
 // One JSON object per line, under the names that the common tools use. What else a row holds is
 // kept.
 #include <array>
+#include <utility>
+#include <vector>
 
 #include "import.h"
 #include "ttsft/core/error.h"
@@ -11,9 +13,10 @@ namespace {
 using nlohmann::ordered_json;
 
 // The names of each field, the first that is there counts.
-constexpr std::array kAudio = {"audio", "audio_filepath", "wav", "path"};
-constexpr std::array kText = {"text", "transcript", "sentence"};
+constexpr std::array kAudio = {"audio", "audio_filepath", "wav", "path", "file_name"};
+constexpr std::array kText = {"text", "transcript", "transcription", "sentence"};
 constexpr std::array kId = {"id", "utterance_id"};
+constexpr std::array kRecording = {"recording"};
 constexpr std::array kSpeaker = {"speaker", "spk"};
 constexpr std::array kLanguage = {"language"};
 constexpr std::array kInstruct = {"instruct"};
@@ -64,20 +67,34 @@ Utterance read_row(const SourceLine& line, const std::string& where, const Impor
   row.language = field(row.row, kLanguage);
   row.instruct = field(row.row, kInstruct);
   row.reference = field(row.row, kReference);
+  row.recording = field(row.row, kRecording, true);
   row.id = field(row.row, kId, true);
-  if (row.id.empty()) row.id = std::filesystem::path(row.audio).stem().string();
-  if (row.id.empty()) row.id = where;  // neither id nor audio: about to be rejected
   return row;
 }
 
 void add_rows(const std::filesystem::path& file, ImportCollector& rows) {
+  std::vector<std::pair<std::string, Utterance>> read;  // with the reason why it is bad, or ""
   for (const SourceLine& line : read_lines(file)) {
+    auto& [bad, row] = read.emplace_back();
     const std::string where = place(file, line.number);
     try {
-      rows.add(read_row(line, where, rows));
+      row = read_row(line, where, rows);
     } catch (const BadRow& error) {
-      rows.reject(where, where, error.what(), "row_malformed");
+      bad = error.what();
+      row.where = where;
     }
+  }
+  RowNames names;
+  for (const auto& [bad, row] : read)
+    if (bad.empty() && row.id.empty()) names.count(row.audio);
+  for (auto& [bad, row] : read) {
+    if (!bad.empty()) {
+      rows.reject(row.where, row.where, bad, "row_malformed");
+      continue;
+    }
+    if (row.id.empty()) row.id = names.id_of(row.audio);
+    if (row.id.empty()) row.id = row.where;  // neither id nor audio: about to be rejected
+    rows.add(std::move(row));
   }
 }
 

@@ -1,6 +1,9 @@
 // Tables of recordings and texts: LJSpeech's metadata.csv, and others whose columns a header line
 // or data.columns names.
 #include <algorithm>
+#include <cctype>
+#include <map>
+#include <set>
 #include <utility>
 
 #include "import.h"
@@ -142,39 +145,120 @@ Table understand(const fs::path& file, const ImportCollector& collector,
   return table;
 }
 
-}  // namespace
+// A table whose paths are those of another machine: a recording of that name beside it, where no
+// other row wants one of the same name.
+class ByName {
+ public:
+  ByName(const ImportCollector& rows, fs::path folder, const std::vector<std::string>& names)
+      : rows_(rows), folder_(std::move(folder)) {
+    for (const std::string& name : std::set<std::string>(names.begin(), names.end()))
+      ++count_[file_of(name)];
+  }
+  fs::path find(const std::string& name) {
+    const std::string file = file_of(name);
+    if (file == name || count_[file] > 1) return {};
+    fs::path found = find_audio(rows_, folder_, file);
+    found_ += !found.empty();
+    return found;
+  }
+  void report(const fs::path& table) const {
+    if (found_ > 0)
+      log_warning(found_, " recordings were found by their names beside ", table.string(),
+                  ": its paths lead nowhere");
+  }
 
-ImportedSet import_table(const fs::path& file, const ImportDefaults& defaults) {
-  const fs::path folder = fs::absolute(file).lexically_normal().parent_path();
-  ImportCollector rows("LJSpeech", folder, defaults);
-  const Table table = understand(fs::absolute(file).lexically_normal(), rows, defaults);
-  for (const TableRow& given : table.rows) {
-    const auto cell = [&](Column column) -> std::string {
-      const auto at = std::find(table.columns.begin(), table.columns.end(), column);
-      const auto i = static_cast<size_t>(at - table.columns.begin());
-      return i < given.cells.size() && at != table.columns.end() ? given.cells[i] : "";
-    };
-    const std::string name = cell(Column::kFile), normalised = cell(Column::kNormalised);
-    if (!given.bad.empty() || name.empty()) {
-      rows.reject(given.where, given.where,
-                  given.bad.empty() ? "the column of the recording is empty" : given.bad,
+ private:
+  static std::string file_of(const std::string& name) {
+    return name.substr(name.find_last_of("/\\") + 1);
+  }
+  const ImportCollector& rows_;
+  fs::path folder_;
+  std::map<std::string, int> count_;
+  int64_t found_ = 0;
+};
+
+ImportedSet import_columns(const fs::path& given, const ImportDefaults& defaults,
+                           const std::string& format) {
+  const fs::path file = fs::absolute(given).lexically_normal();
+  const fs::path folder = file.parent_path();
+  ImportCollector rows(format, folder, defaults);
+  const Table table = understand(file, rows, defaults);
+  const auto cell = [&](const TableRow& row, Column column) -> std::string {
+    const auto at = std::find(table.columns.begin(), table.columns.end(), column);
+    const auto i = static_cast<size_t>(at - table.columns.begin());
+    return i < row.cells.size() && at != table.columns.end() ? row.cells[i] : "";
+  };
+  RowNames ids;
+  std::vector<std::string> names;
+  for (const TableRow& row : table.rows) {
+    if (!row.bad.empty()) continue;
+    names.push_back(cell(row, Column::kFile));
+    ids.count(names.back());
+  }
+  ByName by_name(rows, folder, names);
+  for (const TableRow& source : table.rows) {
+    const std::string name = cell(source, Column::kFile),
+                      normalised = cell(source, Column::kNormalised);
+    if (!source.bad.empty() || name.empty()) {
+      rows.reject(source.where, source.where,
+                  source.bad.empty() ? "the column of the recording is empty" : source.bad,
                   "row_malformed");
       continue;
     }
     Utterance row;
-    const fs::path path = fs::path(name).filename();
-    row.id = has_audio_extension(path) ? path.stem().string() : path.string();
+    row.id = ids.id_of(name);
     row.audio_path = find_audio(rows, folder, name);
+    if (row.audio_path.empty()) row.audio_path = by_name.find(name);
     row.audio = rows.row_path(name, row.audio_path);
-    row.text = normalised.empty() ? cell(Column::kText) : normalised;
-    row.speaker = cell(Column::kSpeaker);
-    row.language = cell(Column::kLanguage);
-    row.instruct = cell(Column::kInstruct);
-    row.reference = cell(Column::kReference);
-    row.where = given.where;
+    row.text = normalised.empty() ? cell(source, Column::kText) : normalised;
+    row.speaker = cell(source, Column::kSpeaker);
+    row.language = cell(source, Column::kLanguage);
+    row.instruct = cell(source, Column::kInstruct);
+    row.reference = cell(source, Column::kReference);
+    row.recording = cell(source, Column::kRecording);
+    row.where = source.where;
     rows.add(std::move(row));
   }
-  return rows.finish(file);
+  by_name.report(file);
+  return rows.finish(given);
+}
+
+// "ZH", "en", "all_zh"
+bool is_language(const std::string& word) {
+  return !word.empty() && word.size() <= 8 &&
+         std::all_of(word.begin(), word.end(),
+                     [](unsigned char c) { return std::isalpha(c) || c == '_' || c == '-'; });
+}
+
+}  // namespace
+
+ImportedSet import_table(const fs::path& file, const ImportDefaults& defaults) {
+  return import_columns(file, defaults, "LJSpeech");
+}
+
+ImportedSet import_list(const fs::path& file, const ImportDefaults& given) {
+  ImportDefaults defaults = given;
+  if (defaults.columns.empty()) {
+    const std::vector<SourceLine> lines = read_lines(file);
+    int64_t fitting = 0;
+    std::map<size_t, int64_t> widths;
+    for (const SourceLine& line : lines) {
+      const std::vector<std::string> cells = split(line.text, '|');
+      ++widths[cells.size()];
+      fitting += cells.size() > 3 && is_language(trim(cells[2]));
+    }
+    if (lines.empty() || 10 * fitting < 9 * std::ssize(lines))
+      throw DataError("not path|speaker|language|text",
+                      place(file, lines.empty() ? 1 : lines[0].number),
+                      "say what the columns are in data.columns, for example [file, text]");
+    defaults.columns = {"file", "speaker", "language", "text"};
+    const auto usual =
+        std::max_element(widths.begin(), widths.end(),
+                         [](const auto& a, const auto& b) { return a.second < b.second; });
+    // Phonemes and what else Bert-VITS2 keeps behind the text.
+    for (size_t i = 4; i < usual->first; ++i) defaults.columns.emplace_back("-");
+  }
+  return import_columns(file, defaults, ".list");
 }
 
 }  // namespace ttsft

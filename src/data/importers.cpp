@@ -16,10 +16,11 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 constexpr std::string_view kFormats =
-    "give an LJSpeech folder, a table (.csv, .tsv), a folder of audio with .txt or .lab files, a "
-    ".jsonl, "
-    "a folder of .pt or .protos files, a Kaldi folder or one with train_manifest.jsonl or "
-    "data.list";
+    "give an LJSpeech folder, a table (.csv, .tsv, .list), a folder of audio with .txt or .lab "
+    "files, "
+    "a .jsonl, a .parquet, a folder of these, of .pt or of .protos files, a Kaldi folder or one "
+    "with "
+    "train_manifest.jsonl or data.list";
 
 }  // namespace
 
@@ -77,13 +78,34 @@ std::vector<SourceLine> read_lines(const fs::path& file) {
   return lines;
 }
 
+namespace {
+
+// "a/b.wav" of "a\\b.wav"; without the extension of an audio file.
+fs::path plain_path(const std::string& audio) {
+  std::string slashes = audio;
+  std::replace(slashes.begin(), slashes.end(), '\\', '/');
+  fs::path path = fs::path(slashes).lexically_normal();
+  return has_audio_extension(path) ? path.replace_extension() : path;
+}
+
+}  // namespace
+
+void RowNames::count(const std::string& audio) {
+  const fs::path path = plain_path(audio);
+  paths_[path.filename().string()].insert(path.generic_string());
+}
+
+std::string RowNames::id_of(const std::string& audio) const {
+  const fs::path path = plain_path(audio);
+  const auto same = paths_.find(path.filename().string());
+  const bool several = same != paths_.end() && same->second.size() > 1;
+  return several ? path.generic_string() : path.filename().string();
+}
+
 ImportCollector::ImportCollector(std::string format, const fs::path& folder,
                                  const ImportDefaults& defaults)
     : folder_(fs::absolute(folder).lexically_normal()), defaults_(defaults) {
   set_.format = std::move(format);
-  if (!defaults_.reference.empty() && !fs::is_regular_file(defaults_.reference)) {
-    throw UsageError("data.reference is not there", defaults_.reference.string());
-  }
 }
 
 fs::path ImportCollector::find_file(const std::string& written) const {
@@ -118,35 +140,39 @@ std::string ImportCollector::row_path(const std::string& written, const fs::path
   return found.empty() || fs::absolute(written) == found ? written : found.string();
 }
 
-void ImportCollector::claim(const std::string& id, const std::string& where) {
+bool ImportCollector::claim(const std::string& id, const std::string& where) {
   if (!is_valid_utf8(id)) throw DataError("the name is not UTF-8", where, "rename the file");
   const auto [first, is_new] = places_.emplace(id, where);
-  if (is_new) return;
-  throw DataError("two utterances are called '" + id + "'", first->second + " and " + where,
-                  "give each its own id or file name");
+  if (is_new) return true;
+  set_.rejected.push_back({where, where,
+                           "the id '" + id + "' stands at " + first->second +
+                               " already: give each its own id or file name",
+                           "row_malformed"});
+  return false;
 }
 
 void ImportCollector::reject(const std::string& id, const std::string& where,
                              const std::string& reason, const std::string& guard) {
-  claim(id, where);
-  set_.rejected.push_back({id, where, reason, guard});
+  if (claim(id, where)) set_.rejected.push_back({id, where, reason, guard});
 }
 
 void ImportCollector::add(Utterance row) {
   if (row.speaker.empty()) row.speaker = defaults_.speaker;
   if (row.instruct.empty()) row.instruct = defaults_.instruct;
+  row.folder = folder_;
   if (!row.reference.empty()) {
     row.reference_path = find_file(row.reference);
-  } else if (!defaults_.reference.empty()) {
-    row.reference = defaults_.reference.string();
-    row.reference_path = fs::absolute(defaults_.reference);
+  } else if (const fs::path given = reference_of(defaults_.reference, row.speaker);
+             !given.empty()) {
+    row.reference = given.string();
+    row.reference_path = fs::absolute(given);
   }
   // Rows that upstream's tools prepared bring their codes; nothing reads their recordings any more.
   const bool encoded =
       std::any_of(defaults_.encoded_keys.begin(), defaults_.encoded_keys.end(),
                   [&row](const std::string& key) { return row.row.contains(key); });
   const bool nameless = row.audio.empty() && row.id == row.where;
-  if (row.audio_path.empty() && (!encoded || nameless)) {
+  if (row.audio_path.empty() && !row.part && (!encoded || nameless)) {
     const std::string what = row.audio.empty() ? "no audio is named" : row.audio + " is not there";
     return reject(row.id, row.where, what, "audio_missing");
   }
@@ -155,7 +181,7 @@ void ImportCollector::add(Utterance row) {
     return reject(row.id, row.where, "the reference " + row.reference + " is not there",
                   "audio_missing");
   }
-  claim(row.id, row.where);
+  if (!claim(row.id, row.where)) return;
   if (!is_valid_utf8(row.audio_path.string())) {
     throw DataError("the path is not UTF-8", row.where, "rename the file");
   }
@@ -166,23 +192,12 @@ void ImportCollector::add(Utterance row) {
   };
   fill("audio", row.audio);
   fill("text", row.text);
+  fill("language", row.language);
   fill("ref_audio", row.reference);
   set_.utterances.push_back(std::move(row));
 }
 
-// A voice would be learned as two, or two as one, by whoever folds the names.
-void ImportCollector::check_speakers(const fs::path& source) const {
-  std::map<std::string, std::string> names;
-  for (const Utterance& row : set_.utterances) {
-    const auto [known, is_new] = names.emplace(fold_name(row.speaker), row.speaker);
-    if (!is_new && known->second != row.speaker)
-      throw DataError("two speakers are called '" + known->second + "' and '" + row.speaker + "'",
-                      source.string() + ": " + row.where, "write the name in one way");
-  }
-}
-
 ImportedSet ImportCollector::finish(const fs::path& source) {
-  check_speakers(source);
   if (!set_.utterances.empty()) return std::move(set_);
   if (set_.rejected.empty())
     throw DataError("the " + set_.format + " set is empty", source.string());
@@ -198,14 +213,21 @@ ImportedSet import_set(const fs::path& source, const ImportDefaults& defaults) {
     const std::string extension = to_lower_ascii(source.extension().string());
     if (extension == ".jsonl" || extension == ".json") return import_jsonl(source, defaults);
     if (holds_protos(source)) return import_protos(source, defaults);
+    if (holds_parquet(source)) return import_parquet(source, defaults);
+    if (extension == ".list") return import_list(source, defaults);
     if (extension == ".csv" || extension == ".txt" || extension == ".tsv")
       return import_table(source, defaults);
     throw DataError("the format of data.source is not known", source.string(), kFormats);
   }
   if (fs::exists(source / "metadata.csv")) return import_table(source / "metadata.csv", defaults);
+  if (fs::exists(source / "metadata.jsonl"))
+    return import_jsonl(source / "metadata.jsonl", defaults);
   if (fs::exists(source / "wav.scp")) return import_kaldi(source, defaults);
   if (holds_shards(source)) return import_shards(source, defaults);
   if (holds_manifests(source)) return import_manifests(source, defaults);
+  if (holds_parquet(source)) return import_parquet(source, defaults);
+  if (const auto parts = metadata_folders(source); !parts.empty())
+    return import_parts(parts, defaults);
   if (holds_audio(source)) return import_audio_folder(source, defaults);
   if (holds_protos(source)) return import_protos(source, defaults);
   if (holds_cache(source)) return import_cache(source, defaults);

@@ -14,6 +14,7 @@ inline constexpr std::string_view kIndexName = "index.json";
 inline constexpr std::string_view kTrainName = "train.jsonl";
 inline constexpr std::string_view kValidationName = "validation.jsonl";
 inline constexpr std::string_view kRejectedName = "rejected.jsonl";
+inline constexpr std::string_view kFindingsName = "findings.jsonl";
 inline constexpr const char* kSetFiles = "set_files";  // key of the index
 inline constexpr std::string_view kJournalName = "rows.partial.jsonl";
 

@@ -24,16 +24,27 @@ std::string json_text(const ordered_json& value, const std::string& id) {
   }
 }
 
-void write_rejected(const fs::path& file, const std::vector<RejectedRow>& rejected) {
+void write_lines(const fs::path& file, const std::vector<ordered_json>& rows) {
   AtomicFile out(file);
-  for (const RejectedRow& row : rejected) {
-    out.stream()
-        << json_text(
-               {{"id", row.id}, {"where", row.where}, {"reason", row.reason}, {"guard", row.guard}},
-               row.id)
-        << "\n";
-  }
+  for (const ordered_json& row : rows)
+    out.stream() << json_text(row, row.at("id").get<std::string>()) << "\n";
   out.commit();
+}
+
+void write_rejected(const fs::path& file, const std::vector<RejectedRow>& rejected) {
+  std::vector<ordered_json> rows;
+  for (const RejectedRow& row : rejected)
+    rows.push_back(
+        {{"id", row.id}, {"where", row.where}, {"reason", row.reason}, {"guard", row.guard}});
+  write_lines(file, rows);
+}
+
+void write_findings(const fs::path& file, const std::vector<WarnedRow>& warned) {
+  std::vector<ordered_json> rows;
+  for (const WarnedRow& row : warned)
+    rows.push_back(
+        {{"id", row.id}, {"where", row.where}, {"guard", row.guard}, {"message", row.message}});
+  write_lines(file, rows);
 }
 
 // The caller's keys one a line, then one line per utterance: readable, and small in a diff.
@@ -162,7 +173,8 @@ ordered_json PreparedWriter::write_rows(std::string_view name,
 
 void PreparedWriter::finish(const std::vector<std::string>& order,
                             const std::vector<std::string>& validation_ids,
-                            const std::vector<RejectedRow>& rejected, ordered_json index) {
+                            const std::vector<RejectedRow>& rejected, ordered_json index,
+                            const std::vector<WarnedRow>& warned) {
   const std::lock_guard guard(mutex_);
   const std::set<std::string> validating(validation_ids.begin(), validation_ids.end());
   std::set<std::string> done;  // rejected, or taken already
@@ -186,6 +198,7 @@ void PreparedWriter::finish(const std::vector<std::string>& order,
 
   flush_file_system(folder_);  // what the rows name, before they say that it is there
   write_rejected(folder_ / kRejectedName, rejected);
+  write_findings(folder_ / kFindingsName, warned);
   if (utterances.empty()) {
     throw DataError(
         "no utterance is left: all " + std::to_string(rejected.size()) + " are rejected",

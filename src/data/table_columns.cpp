@@ -28,7 +28,8 @@ const std::vector<Meaning>& meanings() {
       {Column::kFile,
        {"file", "id", "audio", "audio_file", "audio_filepath", "audio_path", "file_name",
         "filename", "path", "wav", "wav_file", "wav_path", "clip", "utterance_id", "utt"}},
-      {Column::kText, {"text", "transcript", "transcription", "sentence", "raw_text"}},
+      {Column::kText,
+       {"text", "transcript", "transcription", "sentence", "raw_text", "text_original"}},
       {Column::kNormalised,
        {"normalized", "normalised", "normalized_text", "normalised_text",
         "normalized_transcription", "text_normalized"}},
@@ -36,16 +37,9 @@ const std::vector<Meaning>& meanings() {
       {Column::kLanguage, {"language", "lang", "locale"}},
       {Column::kInstruct, {"instruct"}},
       {Column::kReference, {"reference", "ref_audio"}},
+      {Column::kRecording, {"recording", "source_recording"}},
       {Column::kIgnored, {"-"}}};
   return all;
-}
-
-std::optional<Column> meaning_of(const std::string& name) {
-  const std::string wanted = to_lower_ascii(trim(name));
-  for (const Meaning& meaning : meanings())
-    if (std::find(meaning.names.begin(), meaning.names.end(), wanted) != meaning.names.end())
-      return meaning.column;
-  return std::nullopt;
 }
 
 bool has(const std::vector<Column>& columns, Column column) {
@@ -71,12 +65,15 @@ int64_t total(const std::map<std::string, int64_t>& letters) {
   return sum;
 }
 
+constexpr const char* kWords =
+    "words: file, text, normalized, speaker, language, instruct, reference, recording, - (not "
+    "read)";
+
 std::string remedy_for(size_t columns) {
   std::string words = "file, text";
   if (columns > 2) words += ", speaker";
   for (size_t i = 3; i < columns; ++i) words += ", -";
-  return "say what they are in data.columns, for example [" + words +
-         "]; words: file, text, normalized, speaker, language, instruct, reference, - (not read)";
+  return "say what they are in data.columns, for example [" + words + "]; " + kWords;
 }
 
 // "'anna', 'boris'"
@@ -115,6 +112,14 @@ double share_of_readings(const std::vector<const TableRow*>& rows) {
 
 }  // namespace
 
+std::optional<Column> meaning_of(const std::string& name) {
+  const std::string wanted = to_lower_ascii(trim(name));
+  for (const Meaning& meaning : meanings())
+    if (std::find(meaning.names.begin(), meaning.names.end(), wanted) != meaning.names.end())
+      return meaning.column;
+  return std::nullopt;
+}
+
 std::vector<Column> columns_of_words(const std::vector<std::string>& words) {
   std::vector<Column> columns;
   for (const std::string& word : words) {
@@ -123,9 +128,7 @@ std::vector<Column> columns_of_words(const std::vector<std::string>& words) {
              (one.column == Column::kNormalised && word == "normalised");
     });
     if (found == meanings().end())
-      throw UsageError("columns: '" + word + "' is no word for a column", "",
-                       "words: file, text, normalized, speaker, language, instruct, reference, - "
-                       "(not read)");
+      throw UsageError("columns: '" + word + "' is no word for a column", "", kWords);
     if (found->column != Column::kIgnored && has(columns, found->column))
       throw UsageError("columns: '" + word + "' stands twice");
     columns.push_back(found->column);

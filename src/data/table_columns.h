@@ -16,6 +16,7 @@ enum class Column {
   kLanguage,
   kInstruct,
   kReference,
+  kRecording,
   kIgnored
 };
 
@@ -27,6 +28,9 @@ struct TableRow {
 
 // The words of data.columns. UsageError: another word, two of one meaning, no file or no text.
 std::vector<Column> columns_of_words(const std::vector<std::string>& words);
+
+// What a column's name says, as people call them; nothing for another.
+std::optional<Column> meaning_of(const std::string& name);
 
 // What a line of names says; nothing where it is none: no cell is called as a text is.
 // DataError with `where`: it names texts and no recordings.

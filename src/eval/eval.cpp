@@ -7,6 +7,7 @@
 #include <numeric>
 #include <sstream>
 
+#include "by_clip.h"
 #include "report.h"
 #include "ttsft/core/error.h"
 #include "ttsft/core/log.h"
@@ -170,8 +171,25 @@ Json codebooks_json(const LossTotals& totals) {
   return codebooks;
 }
 
-Json row_json(const Candidate& candidate, const LossSums& sums, const PreparedRows& rows) {
-  const LossTotals totals = sums.totals();
+// By id, as the rows name them; data.speaker where they do not.
+std::map<std::string, std::string> speakers_of(const PreparedRows& rows, const RunConfig& config) {
+  std::map<std::string, std::string> speakers;
+  for (const PreparedRow& row : rows)
+    speakers[row.id] = row.row.value("speaker", config.data.speaker);
+  return speakers;
+}
+
+Json speakers_json(const ClipLosses& clips, const std::map<std::string, std::string>& speakers) {
+  std::map<std::string, int64_t> counts;
+  for (const auto& [id, clip] : clips) ++counts[speakers.at(id)];
+  Json json = Json::object();
+  for (const auto& [speaker, totals] : by_speaker(clips, speakers))
+    json[speaker] = {{"clips", counts.at(speaker)}, {"loss", finite(totals.loss())}};
+  return json;
+}
+
+Json row_json(const Candidate& candidate, const LossTotals& totals, const ClipLosses& by_id,
+              const PreparedRows& rows) {
   Json row = {{"name", candidate.name}};
   if (candidate.checkpoint.kind == CheckpointKind::kBase) {
     row["step"] = 0;
@@ -186,7 +204,6 @@ Json row_json(const Candidate& candidate, const LossSums& sums, const PreparedRo
   for (const auto& [name, term] : totals.terms) term_tokens[name] = std::llround(term.tokens);
   row["term_tokens"] = std::move(term_tokens);
   row["codebooks"] = codebooks_json(totals);
-  const std::map<std::string, LossTotals> by_id = sums.utterances();
   Json utterances = Json::array();
   for (const PreparedRows::Entry& prepared : rows.entries()) {
     Json utterance = {{"id", prepared.id}};
@@ -239,6 +256,9 @@ nlohmann::ordered_json run_eval(const RunConfig& given, const ModelAdapter& adap
   const std::unique_ptr<Replay> replay = open_replay(config.eval.replay);
   StageLoader loader(context, adapter);
   std::optional<Feed> feed;
+  const std::map<std::string, std::string> speakers = speakers_of(split.rows, config);
+  std::map<std::string, double> of_best;
+  std::vector<std::map<std::string, double>> moved;  // the loss by each clip, row by row
   int64_t generation = 0;
   Json rows = Json::array(), best;
   double lowest = std::numeric_limits<double>::infinity();
@@ -254,16 +274,33 @@ nlohmann::ordered_json run_eval(const RunConfig& given, const ModelAdapter& adap
     }
     const double loss = totals.loss();
     if (!std::isfinite(loss)) log_warning(candidate.name, ": the loss is not a finite number");
+    const ClipLosses clips = sums.utterances();
+    moved.push_back(influences(totals, clips));
     if (loss < lowest) {
       lowest = loss;
       best = candidate.name;
+      of_best = moved.back();
     }
     log_info(candidate.name, ": loss ", loss);
-    rows.push_back(row_json(candidate, sums, split.rows));
+    rows.push_back(row_json(candidate, totals, clips, split.rows));
+    rows.back()["speakers"] = speakers_json(clips, speakers);
+    rows.back()["loss_error"] = finite(standard_error(moved.back()));
+    rows.back()["to_base_error"] = finite(standard_error(difference(moved.back(), moved.front())));
+  }
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (best.is_null()) continue;
+    // Two errors of the difference on the same clips: what is nearer the clips cannot rank.
+    const double error = standard_error(difference(moved[i], of_best));
+    const double behind = rows[i]["loss"].is_number() ? rows[i]["loss"].get<double>() - lowest
+                                                      : std::numeric_limits<double>::infinity();
+    rows[i]["to_best_error"] = finite(error);
+    rows[i]["ties_with_best"] =
+        rows[i]["name"] != best && (split.rows.size() < 2 || behind <= 2 * error);
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   Json result = {{"model", adapter.info().name},
                  {"split", split.name},
+                 {"clips", split.rows.size()},
                  {"precision", context.dtype == torch::kBFloat16 ? "bf16" : "fp32"},
                  {"device", context.device.str()},
                  {"checkpoints", std::move(rows)},

@@ -9,6 +9,7 @@
 #include "ttsft/core/signals.h"
 #include "ttsft/io/atomic_file.h"
 #include "ttsft/model/load_stage.h"
+#include "ttsft/model/voices.h"
 #include "verify.h"
 
 namespace ttsft {
@@ -100,6 +101,7 @@ nlohmann::ordered_json run_export(const RunConfig& config, const ModelAdapter& a
   stop_when_asked();
   AtomicFolder folder(options.out);
   const Rounding rounding = adapter.export_checkpoint(context, checkpoints, scale, folder.path());
+  copy_voices(checkpoints.of("lm").folder, folder.path());
   stop_when_asked();
 
   const double tolerance = export_tolerance(folder.path());

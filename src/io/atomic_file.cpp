@@ -208,6 +208,17 @@ void remove_unfinished(const fs::path& folder) {
   remove_abandoned(folder);
 }
 
+ScratchFolder::ScratchFolder() {
+  std::string name = (fs::temp_directory_path() / "ttsft-XXXXXX").string();
+  if (!::mkdtemp(name.data())) throw RunError("cannot make a folder for temporary files", name);
+  path_ = name;
+}
+
+ScratchFolder::~ScratchFolder() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
 void write_text_atomic(const fs::path& file, std::string_view text) {
   AtomicFile out(file);
   out.stream().write(text.data(), static_cast<std::streamsize>(text.size()));

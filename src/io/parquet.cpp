@@ -53,11 +53,12 @@ struct ParquetReader::Impl {
   std::unique_ptr<ParquetSource> source;
 };
 
-ParquetReader::ParquetReader(const fs::path& file) : impl_(std::make_unique<Impl>()) {
+ParquetReader::ParquetReader(const fs::path& file, const std::vector<std::string>& only)
+    : impl_(std::make_unique<Impl>()) {
   impl_->file = file;
   ParquetModule& module = module_for(file);
   try {
-    impl_->source = module.open(file.string());
+    impl_->source = module.open(file.string(), only);
   } catch (const std::exception& error) {
     throw DataError(error.what(), file.string(), "is this a parquet file?");
   }

@@ -34,7 +34,8 @@ class ParquetSink {
 class ParquetModule {
  public:
   virtual ~ParquetModule() = default;
-  virtual std::unique_ptr<ParquetSource> open(const std::string& file) = 0;
+  virtual std::unique_ptr<ParquetSource> open(const std::string& file,
+                                              const std::vector<std::string>& only) = 0;
   virtual std::unique_ptr<ParquetSink> create(const ParquetColumns& columns) = 0;
 };
 

@@ -3,8 +3,12 @@
 #include <arrow/io/api.h>
 #include <parquet/arrow/reader.h>
 #include <parquet/arrow/writer.h>
+#include <parquet/file_reader.h>
+#include <parquet/metadata.h>
+#include <parquet/schema.h>
 
 #include <algorithm>
+#include <numeric>
 #include <ostream>
 #include <stdexcept>
 
@@ -148,16 +152,44 @@ void append(arrow::ArrayBuilder& builder, const ParquetValue& value, ParquetKind
   }
 }
 
+// Arrow's numbers of the leaves below the columns called `only`.
+std::vector<int> leaves_of(const parquet::FileMetaData& file,
+                           const std::vector<std::string>& only) {
+  std::vector<int> leaves;
+  for (int i = 0; i < file.num_columns(); ++i) {
+    const std::string leaf = file.schema()->Column(i)->path()->ToDotString();
+    const bool wanted = std::any_of(only.begin(), only.end(), [&](const std::string& name) {
+      return leaf == name || leaf.starts_with(name + ".");
+    });
+    if (wanted) leaves.push_back(i);
+  }
+  return leaves;
+}
+
 class Source : public ParquetSource {
  public:
-  explicit Source(const std::string& file) {
+  Source(const std::string& file, const std::vector<std::string>& only) {
     parquet::ArrowReaderProperties properties;
     properties.set_batch_size(64);
     parquet::arrow::FileReaderBuilder builder;
     check(builder.Open(value_of(arrow::io::ReadableFile::Open(file))));
     reader_ = value_of(builder.properties(properties)->Build());
-    batches_ = value_of(reader_->GetRecordBatchReader());
-    for (const auto& field : batches_->schema()->fields()) columns.push_back(field->name());
+    if (only.empty()) {
+      batches_ = value_of(reader_->GetRecordBatchReader());
+    } else {
+      std::vector<int> groups(static_cast<size_t>(reader_->num_row_groups()));
+      std::iota(groups.begin(), groups.end(), 0);
+      batches_ = value_of(reader_->GetRecordBatchReader(
+          groups, leaves_of(*reader_->parquet_reader()->metadata(), only)));
+    }
+    for (const auto& field : batches_->schema()->fields()) {
+      if (field->type()->id() != arrow::Type::STRUCT) {
+        columns.push_back(field->name());
+        continue;
+      }
+      for (const auto& inner : field->type()->fields())
+        columns.push_back(field->name() + "." + inner->name());
+    }
   }
 
   bool next(ParquetRow& row) override {
@@ -167,7 +199,15 @@ class Source : public ParquetSource {
       row_ = 0;
     }
     row.clear();
-    for (const auto& column : batch_->columns()) row.push_back(cell(*column, row_));
+    for (const auto& column : batch_->columns()) {
+      if (column->type_id() != arrow::Type::STRUCT) {
+        row.push_back(cell(*column, row_));
+        continue;
+      }
+      const auto& whole = static_cast<const arrow::StructArray&>(*column);
+      for (const auto& inner : whole.fields())
+        row.push_back(whole.IsNull(row_) ? ParquetValue{} : cell(*inner, row_));
+    }
     ++row_;
     return true;
   }
@@ -216,8 +256,9 @@ class Sink : public ParquetSink {
 
 class Module : public ParquetModule {
  public:
-  std::unique_ptr<ParquetSource> open(const std::string& file) override {
-    return std::make_unique<Source>(file);
+  std::unique_ptr<ParquetSource> open(const std::string& file,
+                                      const std::vector<std::string>& only) override {
+    return std::make_unique<Source>(file, only);
   }
   std::unique_ptr<ParquetSink> create(const ParquetColumns& columns) override {
     return std::make_unique<Sink>(columns);

@@ -21,12 +21,13 @@ std::string resampling_message(int from, int to) {
 }  // namespace
 
 ClipReader::ClipReader(const std::vector<Utterance>& utterances, const Preparer& preparer,
-                       const ContentKeys& keys, const GuardPolicy& policy, Reuse reuse,
-                       WindowLimits limits)
+                       const ContentKeys& keys, const GuardPolicy& policy, const TextGuards& texts,
+                       Reuse reuse, WindowLimits limits)
     : utterances_(utterances),
       preparer_(preparer),
       keys_(keys),
       policy_(policy),
+      texts_(texts),
       audio_limits_(preparer.limits()),
       reuse_(std::move(reuse)),
       limits_(limits) {
@@ -64,6 +65,8 @@ Window ClipReader::next() {
 void ClipReader::read(Clip& clip) const {
   const Utterance& utterance = *clip.item.utterance;
   const bool with_audio = preparer_.needs_audio(utterance);
+  check_text(clip);
+  if (!clip.refused.empty()) return;
   try {
     clip.key = keys_.key(utterance, with_audio, preparer_.content_hash(utterance));
     const std::optional<PreparedRow> row = reuse_(utterance.id, clip.key);
@@ -116,12 +119,22 @@ void ClipReader::apply_policy(Clip& clip) const {
     // Nothing can be encoded from no samples, whatever the run file says.
     const GuardAction action = guard == kEmpty ? GuardAction::kRefuse : policy_.action(guard);
     if (action == GuardAction::kOff) continue;
-    clip.findings.push_back({guard, action, message.get<std::string>()});
-    if (action == GuardAction::kRefuse && clip.refused.empty()) {
-      clip.refused = clip.findings.back().message;
-      clip.guard = guard;
-    }
+    take(clip, {guard, action, message.get<std::string>()});
   }
+}
+
+// A row that upstream's tools encoded may have no text.
+void ClipReader::check_text(Clip& clip) const {
+  const std::string& text = clip.item.utterance->text;
+  if (text.empty()) return;
+  for (const Finding& finding : texts_.check(text, policy_)) take(clip, finding);
+}
+
+void ClipReader::take(Clip& clip, const Finding& finding) const {
+  clip.findings.push_back(finding);
+  if (finding.action != GuardAction::kRefuse || !clip.refused.empty()) return;
+  clip.refused = finding.message;
+  clip.guard = finding.guard;
 }
 
 }  // namespace ttsft

@@ -13,6 +13,7 @@
 #include "src/prep/content_key.h"
 #include "ttsft/audio/guards.h"
 #include "ttsft/data/prepared_set.h"
+#include "ttsft/data/text_guards.h"
 #include "ttsft/model/preparer.h"
 
 namespace ttsft {
@@ -44,8 +45,8 @@ class ClipReader {
 
   // All arguments must outlive the reader.
   ClipReader(const std::vector<Utterance>& utterances, const Preparer& preparer,
-             const ContentKeys& keys, const GuardPolicy& policy, Reuse reuse,
-             WindowLimits limits = {});
+             const ContentKeys& keys, const GuardPolicy& policy, const TextGuards& texts,
+             Reuse reuse, WindowLimits limits = {});
 
   // The next clips in the source's order; empty at the end, or when a stop was asked for. Errors of
   // a single clip are in the clip.
@@ -56,13 +57,16 @@ class ClipReader {
  private:
   void read(Clip& clip) const;
   void read_audio(Clip& clip) const;
+  void check_text(Clip& clip) const;
   void apply_policy(Clip& clip) const;
+  void take(Clip& clip, const Finding& finding) const;
   bool stopped() const;
 
   const std::vector<Utterance>& utterances_;
   const Preparer& preparer_;
   const ContentKeys& keys_;
   const GuardPolicy& policy_;
+  const TextGuards& texts_;
   GuardPolicy all_;  // every guard on: what is found does not depend on the run file
   AudioLimits audio_limits_;
   Reuse reuse_;

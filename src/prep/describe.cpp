@@ -2,6 +2,7 @@
 #include <sstream>
 
 #include "ttsft/core/progress.h"
+#include "ttsft/model/voices.h"
 #include "ttsft/prep/prep.h"
 
 namespace ttsft {
@@ -55,6 +56,7 @@ std::string describe_prep(const ordered_json& result) {
       << (dry ? result["to_encode"] : result["encoded"]) << (dry ? " to encode, " : " encoded, ")
       << result["reused"] << " reused, " << result["rejected"] << " rejected\n"
       << "audio       " << clock_text(result["seconds"].get<double>()) << "\n";
+  out << "speakers    " << describe_voices(voices_of(result["speakers"])) << "\n";
   describe_lengths(result["lengths"], out);
   out << "split       " << result["train"] << " train, " << result["validation"] << " validation\n";
   for (const auto& [rate, count] : result["resampled"].items()) {

@@ -24,9 +24,8 @@ std::string hertz(int rate) {
 
 }  // namespace
 
-GuardReport::GuardReport(const std::map<std::string, std::string>& guards) {
-  for (const auto& [guard, action] : guards) policy_.set(guard, action);
-}
+GuardReport::GuardReport(const std::map<std::string, std::string>& guards)
+    : policy_(guard_policy(guards)) {}
 
 void GuardReport::warn(const Utterance& utterance, const Finding& finding) {
   const int64_t nth = ++counts_[finding.guard].warned;

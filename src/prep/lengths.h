@@ -3,6 +3,7 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <string>
 
 namespace ttsft {
 
@@ -12,6 +13,10 @@ struct LengthSummary {
   // no limit (null). Empty for no clips.
   nlohmann::ordered_json json;
 };
+// The clips whose letters per second are three times above or below the set's median, each with a
+// line about it. Of fewer than eight clips nothing can be told.
+std::map<size_t, std::string> far_rates(const std::map<size_t, double>& letters_per_second);
+
 LengthSummary length_summary(const std::map<size_t, double>& seconds_by_clip);
 
 }  // namespace ttsft

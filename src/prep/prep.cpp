@@ -12,6 +12,7 @@
 #include "src/prep/encode.h"
 #include "src/prep/guard_report.h"
 #include "src/prep/lengths.h"
+#include "src/prep/speaker_voices.h"
 #include "ttsft/core/error.h"
 #include "ttsft/core/hash.h"
 #include "ttsft/core/log.h"
@@ -21,6 +22,11 @@
 #include "ttsft/core/version.h"
 #include "ttsft/data/importers.h"
 #include "ttsft/data/prepared_set.h"
+#include "ttsft/data/recordings.h"
+#include "ttsft/data/text_guards.h"
+#include "ttsft/io/atomic_file.h"
+#include "ttsft/io/json_reader.h"
+#include "ttsft/model/voices.h"
 #include "ttsft/nn/device.h"
 #include "ttsft/nn/precision.h"
 
@@ -30,6 +36,9 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
+constexpr const char* kTextRate = "text_rate";
+constexpr const char* kRecordingsFolder = "recordings";  // cut out of larger files
+
 class PrepRun {
  public:
   PrepRun(const RunConfig& config, const ModelAdapter& adapter, const PrepOptions& options)
@@ -37,6 +46,7 @@ class PrepRun {
         adapter_(adapter),
         options_(options),
         report_(config.data.guards),
+        texts_(adapter.info().markup),
         start_(std::chrono::steady_clock::now()) {}
 
   ordered_json run();
@@ -45,12 +55,18 @@ class PrepRun {
   void import();
   void make_preparer();
   void refuse_recordings(const Abilities& abilities);
+  void make_files();
+  void find_voices();
   void read_and_encode();
   std::optional<PreparedRow> reusable(const std::string& id, const std::string& key) const;
   void take(Window window, Encoder* encoder, Progress& progress);
   void reject(const Clip& clip);
   void keep(const Clip& clip);
+  void warn(size_t number, const Finding& finding);
+  void check_rates();
   void finish();
+  std::vector<LearnedVoice> speakers() const;
+  ordered_json speakers_json() const;
   void split();
   ordered_json validation_choice() const;
   ordered_json rates() const;
@@ -61,6 +77,7 @@ class PrepRun {
   const ModelAdapter& adapter_;
   const PrepOptions& options_;
   GuardReport report_;
+  TextGuards texts_;
   std::chrono::steady_clock::time_point start_;
 
   torch::Device device_ = torch::kCPU;
@@ -73,18 +90,24 @@ class PrepRun {
 
   std::map<size_t, RejectedRow> rejected_;  // by number in the source
   std::map<size_t, double> kept_;           // seconds
+  std::multimap<size_t, WarnedRow> warned_;
+  VoiceRecordings voices_;
+  std::optional<ScratchFolder> cut_;  // recordings of a dry run
   int64_t encoded_ = 0, reused_ = 0, batches_ = 0;
   std::vector<std::string> validation_;
 };
 
 ordered_json PrepRun::run() {
   require(config_, config_.checkpoint, "checkpoint");
-  require(config_, config_.data.source, "data.source");
+  require(config_, config_.data.source.empty() ? fs::path() : config_.data.source.paths.front(),
+          "data.source");
   require(config_, config_.data.prepared, "data.prepared");
   device_ = resolve_device(config_.device);
   report_.check_license(adapter_.info());
   import();
   make_preparer();
+  make_files();
+  find_voices();
   read_and_encode();
   finish();
   return totals();
@@ -92,9 +115,9 @@ ordered_json PrepRun::run() {
 
 void PrepRun::import() {
   const DataConfig& data = config_.data;
-  source_ = import_set(data.source, {data.speaker, data.reference, data.instruct,
-                                     adapter_.encoded_keys(), data.columns});
-  log_info("source: ", data.source.string(), " (", source_.format, "), ", source_.utterances.size(),
+  source_ = import_sources(data.source.paths, {data.speaker, data.reference, data.instruct,
+                                               adapter_.encoded_keys(), data.columns});
+  log_info("source: ", data.source.text(), " (", source_.format, "), ", source_.utterances.size(),
            " usable rows");
   for (const RejectedRow& row : source_.rejected) report_.refuse(row);
   report_.check_count(source_.utterances.size());
@@ -158,6 +181,57 @@ void PrepRun::refuse_recordings(const Abilities& abilities) {
       abilities.remedy.empty() ? "give rows that bring " + join(keys, " or ") : abilities.remedy);
 }
 
+// Recordings inside larger files become files of their own.
+void PrepRun::make_files() {
+  const bool any = std::any_of(source_.utterances.begin(), source_.utterances.end(),
+                               [](const Utterance& row) { return row.part.has_value(); });
+  if (!any && !writer_) return;
+  if (!writer_) cut_.emplace();
+  const size_t before = source_.rejected.size();
+  make_recordings(source_.utterances, source_.rejected,
+                  (cut_ ? cut_->path() : writer_->folder()) / kRecordingsFolder);
+  for (size_t i = before; i < source_.rejected.size(); ++i) report_.refuse(source_.rejected[i]);
+}
+
+// The clip that an earlier prep chose for each speaker.
+std::map<std::string, std::string> chosen_earlier(const fs::path& prepared) {
+  std::map<std::string, std::string> clips;
+  if (!fs::exists(prepared / "index.json")) return clips;
+  try {
+    const ordered_json index = read_json_object(prepared / "index.json");
+    const ordered_json speakers = index.value("speakers", ordered_json::object());
+    for (const auto& [speaker, entry] : speakers.items())
+      if (entry.contains("voice") && entry["voice"].is_string()) clips[speaker] = entry["voice"];
+  } catch (const std::exception&) {
+    clips.clear();  // whoever opens the set says what is wrong with it
+  }
+  return clips;
+}
+
+void PrepRun::find_voices() {
+  std::set<std::string> refused;
+  check_references(source_.utterances, config_.data.reference, preparer_->limits().sample_rate,
+                   report_.policy(), [&](const Utterance& row, const Finding& finding) {
+                     refused.insert(row.id);
+                     RejectedRow bad{row.id, row.where,
+                                     "its reference " + row.reference + ": " + finding.message,
+                                     finding.guard};
+                     report_.refuse(bad);
+                     source_.rejected.push_back(std::move(bad));
+                   });
+  std::erase_if(source_.utterances, [&](const Utterance& row) { return refused.contains(row.id); });
+  voices_ = choose_voices(source_.utterances, config_.data.reference,
+                          chosen_earlier(config_.data.prepared), preparer_->limits());
+  for (Utterance& row : source_.utterances) {
+    const auto voice = voices_.find(row.speaker);
+    if (!row.reference.empty() || voice == voices_.end() || !preparer_->needs_reference(row))
+      continue;
+    row.reference_path = voice->second.file;
+    row.reference = row.reference_path.string();
+    row.row["ref_audio"] = row.reference;
+  }
+}
+
 std::optional<PreparedRow> PrepRun::reusable(const std::string& id, const std::string& key) const {
   if (writer_) return writer_->reusable(id, key);
   const auto found = rows_.find(id);
@@ -168,7 +242,7 @@ std::optional<PreparedRow> PrepRun::reusable(const std::string& id, const std::s
 void PrepRun::read_and_encode() {
   const ContentKeys keys(adapter_.info().name, fingerprint_, preparer_->limits());
   ClipReader reader(
-      source_.utterances, *preparer_, keys, report_.policy(),
+      source_.utterances, *preparer_, keys, report_.policy(), texts_,
       [this](const std::string& id, const std::string& key) { return reusable(id, key); });
   std::optional<Encoder> encoder;
   if (writer_) encoder.emplace(*preparer_, *writer_, device_);
@@ -195,7 +269,7 @@ void PrepRun::take(Window window, Encoder* encoder, Progress& progress) {
   for (const auto& clip : window) {
     for (const Finding& finding : clip->findings) {
       if (finding.action == GuardAction::kWarn && clip->refused.empty()) {
-        report_.warn(*clip->item.utterance, finding);
+        warn(clip->number, finding);
       }
     }
     if (!clip->refused.empty()) {
@@ -234,6 +308,12 @@ void PrepRun::reject(const Clip& clip) {
   rejected_.emplace(clip.number, std::move(row));
 }
 
+void PrepRun::warn(size_t number, const Finding& finding) {
+  const Utterance& row = source_.utterances[number];
+  report_.warn(row, finding);
+  warned_.emplace(number, WarnedRow{row.id, row.where, finding.message, finding.guard});
+}
+
 void PrepRun::keep(const Clip& clip) {
   kept_.emplace(clip.number, clip.item.seconds);
   const int rate = clip.notes.is_object() ? clip.notes.value("sample_rate", 0) : 0;
@@ -248,19 +328,73 @@ void PrepRun::stop() const {
   throw Stopped{stop_signal()};
 }
 
+// Texts that are far too long or short for their recordings: another clip's, or cut off.
+void PrepRun::check_rates() {
+  const GuardAction action = report_.policy().action(kTextRate);
+  if (action == GuardAction::kOff) return;
+  std::map<size_t, double> rates;  // letters per second
+  for (const auto& [number, seconds] : kept_) {
+    const double letters = spoken_length(source_.utterances[number].text);
+    if (seconds > 0 && letters > 0) rates[number] = letters / seconds;
+  }
+  for (const auto& [number, message] : far_rates(rates)) {
+    const Utterance& row = source_.utterances[number];
+    if (action == GuardAction::kWarn) {
+      warn(number, {kTextRate, action, message});
+      continue;
+    }
+    RejectedRow bad{row.id, row.where, message, kTextRate};
+    report_.refuse(bad);
+    rejected_.emplace(number, std::move(bad));
+    kept_.erase(number);
+  }
+}
+
+std::vector<LearnedVoice> PrepRun::speakers() const {
+  std::map<std::string, LearnedVoice> speakers;
+  for (const auto& [number, seconds] : kept_) {
+    LearnedVoice& speaker = speakers[source_.utterances[number].speaker];
+    ++speaker.clips;
+    speaker.seconds += seconds;
+  }
+  std::vector<LearnedVoice> list;
+  for (auto& [name, speaker] : speakers) {
+    speaker.speaker = name;
+    if (const auto voice = voices_.find(name); voice != voices_.end()) {
+      speaker.recording = voice->second.file;
+      speaker.text = voice->second.text;
+    }
+    list.push_back(std::move(speaker));
+  }
+  return list;
+}
+
+ordered_json PrepRun::speakers_json() const {
+  ordered_json json = ordered_json::object();
+  for (const LearnedVoice& speaker : speakers()) {
+    json[speaker.speaker] = {{"clips", speaker.clips}, {"seconds", speaker.seconds}};
+    const auto voice = voices_.find(speaker.speaker);
+    if (voice == voices_.end()) continue;
+    json[speaker.speaker][voice->second.clip.empty() ? "reference" : "voice"] =
+        voice->second.clip.empty() ? voice->second.file.string() : voice->second.clip;
+  }
+  return json;
+}
+
 void PrepRun::finish() {
+  check_rates();
   report_.log_summary(rates_);
   report_.check_count(kept_.size());
   std::vector<RejectedRow> rejected = source_.rejected;
   for (const auto& [number, row] : rejected_) rejected.push_back(row);
   report_.check_refused(rejected.size(), kept_.size());
   std::vector<std::string> order;
-  std::vector<Utterance> rows;
+  KeptSet set;
   for (const auto& [number, seconds] : kept_) {
-    rows.push_back(source_.utterances[number]);
-    order.push_back(rows.back().id);
+    set.rows.push_back(source_.utterances[number]);
+    order.push_back(set.rows.back().id);
   }
-  if (rows.empty()) {
+  if (set.rows.empty()) {
     std::string remedy = "mend the recordings, or move the guard in data.guards";
     if (writer_) {
       try {
@@ -271,7 +405,7 @@ void PrepRun::finish() {
     }
     throw DataError("none of " + std::to_string(rejected.size()) + " clips can be used, " +
                         report_.top_reasons(),
-                    config_.data.source.string(), remedy);
+                    config_.data.source.text(), remedy);
   }
   split();
   if (!writer_) return;
@@ -279,7 +413,7 @@ void PrepRun::finish() {
   ordered_json index;
   index["tool"] = std::string("ttsft ") + version();
   index["fingerprint"] = fingerprint_;
-  index["source"] = {{"path", config_.data.source.string()}, {"format", source_.format}};
+  index["source"] = {{"path", config_.data.source.text()}, {"format", source_.format}};
   index["rates"] = rates();
   index["totals"] = {{"utterances", kept_.size()},
                      {"seconds", length_summary(kept_).total},
@@ -287,28 +421,42 @@ void PrepRun::finish() {
   index["resampled"] = report_.resampled();
   index["guards"] = report_.counts();
   index["validation"] = validation_choice();
-  index["model_files"] = preparer_->finish(rows, writer_->folder());
-  index["set_files"] = describe_set_files(writer_->folder(), preparer_->set_files());
+  index["speakers"] = speakers_json();
+  set.validation = {validation_.begin(), validation_.end()};
+  for (const LearnedVoice& speaker : speakers())
+    if (const auto voice = voices_.find(speaker.speaker); voice != voices_.end())
+      set.voices.insert(*voice);
+  index["model_files"] = preparer_->finish(set, writer_->folder());
+  write_learned_voices(writer_->folder(), speakers());
+  std::vector<std::string> files = preparer_->set_files();
+  files.insert(files.end(), {kVoicesFile, kVoicesFolder});
+  index["set_files"] = describe_set_files(writer_->folder(), files);
+  std::vector<WarnedRow> warned;
+  for (const auto& [number, row] : warned_)
+    if (kept_.contains(number)) warned.push_back(row);
   if (stop_signal() != 0) stop();
-  writer_->finish(order, validation_, rejected, std::move(index));
+  writer_->finish(order, validation_, rejected, std::move(index), warned);
   preparer_->write_for_upstream(PreparedSet::open(writer_->folder(), adapter_.info().name));
 }
 
 void PrepRun::split() {
-  std::vector<std::string> all, kept;
+  std::vector<std::string> all;
+  std::vector<SplitClip> clips;
   for (size_t i = 0; i < source_.utterances.size(); ++i) {
-    all.push_back(source_.utterances[i].id);
-    if (kept_.count(i) > 0) kept.push_back(all.back());
+    const Utterance& row = source_.utterances[i];
+    all.push_back(row.id);
+    if (kept_.contains(i)) clips.push_back({row.id, row.speaker, row.recording});
   }
   const ValidationChoice& choice = config_.data.validation;
   if (choice.list.empty()) {
-    validation_ = validation_ids(kept, choice.share);
+    validation_ = validation_ids(clips, choice.share);
     return;
   }
   // A listed utterance may have been refused; only a name that the source does not know is an
   // error.
   for (const RejectedRow& row : source_.rejected) all.push_back(row.id);
-  const std::set<std::string> usable(kept.begin(), kept.end());
+  std::set<std::string> usable;
+  for (const SplitClip& clip : clips) usable.insert(clip.id);
   const std::vector<std::string> listed = validation_ids(all, choice.list);
   for (const std::string& id : listed) {
     if (usable.count(id) > 0) validation_.push_back(id);
@@ -317,7 +465,7 @@ void PrepRun::split() {
     log_warning(listed.size() - validation_.size(), " of ", listed.size(), " utterances in ",
                 choice.list.string(), " were refused and do not validate");
   }
-  if (validation_.size() == kept.size()) {
+  if (validation_.size() == clips.size()) {
     log_warning("data.validation lists every clip: nothing is left to train on");
   }
 }
@@ -345,13 +493,14 @@ ordered_json PrepRun::totals() const {
   result["prepared"] = config_.data.prepared.string();
   result["model"] = adapter_.info().name;
   if (options_.dry_run) result["dry_run"] = true;
-  result["source"] = {{"path", config_.data.source.string()}, {"format", source_.format}};
+  result["source"] = {{"path", config_.data.source.text()}, {"format", source_.format}};
   result["utterances"] = count;
   result[options_.dry_run ? "to_encode" : "encoded"] = encoded_;
   result["reused"] = reused_;
   result["rejected"] = count - kept;
   result["seconds"] = lengths.total;
   result["lengths"] = lengths.json;
+  result["speakers"] = speakers_json();
   result["train"] = kept - validation;
   result["validation"] = validation;
   result["rates"] = rates();

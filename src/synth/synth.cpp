@@ -10,7 +10,9 @@
 #include "ttsft/core/error.h"
 #include "ttsft/core/log.h"
 #include "ttsft/core/strings.h"
+#include "ttsft/data/text_guards.h"
 #include "ttsft/model/load_stage.h"
+#include "ttsft/model/voices.h"
 #include "ttsft/nn/precision.h"
 
 namespace ttsft {
@@ -44,6 +46,36 @@ Voice choose_voice(const RunConfig& config, const ModelInfo& info, const SynthOp
   if (voice.checkpoints.stages.empty()) say(voice.checkpoints.base);
   for (const auto& [stage, part] : voice.checkpoints.stages) say(part);
   return voice;
+}
+
+// Before anything is loaded.
+void check_texts(const std::vector<SynthJob>& jobs, const ModelInfo& info,
+                 const GuardPolicy& policy) {
+  const TextGuards guards(info.markup);
+  for (const SynthJob& job : jobs) {
+    const std::string where = job.id.empty() ? "--text" : "--texts, " + job.id;
+    for (const Finding& finding : guards.check(job.text, policy)) {
+      if (finding.action == GuardAction::kRefuse)
+        throw UsageError(finding.message, where,
+                         "data.guards." + finding.guard + ": warn lets it pass");
+      log_warning(finding.guard, ": ", where, ": ", finding.message);
+    }
+  }
+}
+
+void check_voice(const std::filesystem::path& reference, const ModelInfo& info,
+                 const GuardPolicy& policy) {
+  if (reference.empty() || !is_recording(reference)) return;
+  const std::string where = "data.reference: " + reference.string();
+  if (!std::filesystem::is_regular_file(reference))
+    throw UsageError("the recording is not there", where);
+  const int rate =
+      info.rates.speaker_encoder > 0 ? info.rates.speaker_encoder : info.rates.encoder_in;
+  for (const Finding& finding : check_reference(reference, rate, policy)) {
+    if (finding.action == GuardAction::kRefuse)
+      throw DataError(finding.message, where, "name a clean recording of 3 to 10 s");
+    log_warning(finding.guard, ": ", where, ": ", finding.message);
+  }
 }
 
 // With --texts the places are folders; each may be new.
@@ -190,20 +222,26 @@ Json decode_codes(const RunConfig& config, const SynthOptions& options, Synthesi
 
 }  // namespace
 
-nlohmann::ordered_json run_synth(const RunConfig& config, const ModelAdapter& adapter,
+nlohmann::ordered_json run_synth(const RunConfig& given, const ModelAdapter& adapter,
                                  const SynthOptions& options) {
   const PrecisionScope exact(Float32::kExact);  // of voices, and of a language model in float32
   check_flags(options);
   const std::vector<SynthJob> jobs = make_jobs(options);
-  format_of(config);
-  require(config, config.checkpoint, "checkpoint");
-  const Voice voice = choose_voice(config, adapter.info(), options);
+  format_of(given);
+  require(given, given.checkpoint, "checkpoint");
+  const GuardPolicy policy = guard_policy(given.data.guards);
+  if (options.codes_in.empty()) check_texts(jobs, adapter.info(), policy);
+  const Voice voice = choose_voice(given, adapter.info(), options);
+  require_release(adapter, {"base", given.checkpoint, CheckpointKind::kBase, -1});
+  require_releases(adapter, voice.checkpoints);
+  const RunConfig config = with_voice(given, adapter, voice.checkpoints, options.codes_in.empty());
+  // A voice that a checkpoint keeps was checked when it was taken.
+  if (!given.data.reference.empty())
+    check_voice(config.data.reference.file, adapter.info(), policy);
   Noise noise;
   if (!options.noise.empty()) noise = read_noise(options.noise);
   torch::Tensor codes;
   if (!options.codes_in.empty()) codes = read_codes(options.codes_in);
-  require_release(adapter, {"base", config.checkpoint, CheckpointKind::kBase, -1});
-  require_releases(adapter, voice.checkpoints);
   Json result = start_result(options, voice);
   if (options.dry_run) {
     result["dry_run"] = true;

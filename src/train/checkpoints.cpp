@@ -9,6 +9,7 @@
 #include "ttsft/io/atomic_file.h"
 #include "ttsft/io/json_reader.h"
 #include "ttsft/model/checkpoint.h"
+#include "ttsft/model/voices.h"
 #include "ttsft/nn/weights.h"
 
 namespace ttsft {
@@ -136,6 +137,7 @@ void save_checkpoint(const RunConfig& config, Stage& stage, const Trainee& train
   const fs::path target = config.run / "checkpoints" / step_folder_name(state.step);
   AtomicFolder folder(target);
   trainee.save(stage, folder.path());
+  copy_voices(config.data.prepared, folder.path());
   write_text_atomic(folder.path() / "config.resolved.yaml", dump_run(config));
   write_state(folder.path() / kStateFolder, trainee, optimizer, state);
   folder.commit();

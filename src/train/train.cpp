@@ -14,6 +14,7 @@
 #include "ttsft/core/strings.h"
 #include "ttsft/model/checkpoint.h"
 #include "ttsft/model/load_stage.h"
+#include "ttsft/model/voices.h"
 #include "ttsft/nn/checkpointing.h"
 #include "ttsft/nn/rng.h"
 
@@ -135,6 +136,9 @@ ordered_json run_train(const RunConfig& given, const ModelAdapter& adapter,
   const FolderLock in_use(config.data.prepared, FolderLock::Mode::kShared);
   const PreparedSet set = PreparedSet::open(config.data.prepared, info.name);
   check_split(config, set);
+  const std::vector<LearnedVoice> voices =
+      voices_of(set.index.value("speakers", ordered_json::object()));
+  if (!voices.empty()) log_info("speakers: ", describe_voices(voices));
   std::optional<RunFolder> folder;
   if (!options.dry_run) folder.emplace(config, options.fresh);
   const auto resume = folder ? folder->resume() : std::nullopt;
@@ -162,6 +166,7 @@ ordered_json run_train(const RunConfig& given, const ModelAdapter& adapter,
                          {"method", config.train.method},
                          {"dry_run", options.dry_run},
                          {"plan", plan_json(plan, config, context, info)}};
+  result["speakers"] = set.index.value("speakers", ordered_json::object());
   if (options.dry_run) {
     result["sites"] = trainee.sites;
     return result;

@@ -109,5 +109,37 @@ TEST(CheckpointChoice, WordsStayAndFoldersAreResolved) {
   EXPECT_THROW(choice.parse_map({}), invalid_argument);
 }
 
+TEST(SourceChoice, IsOnePathOrAList) {
+  SourceChoice choice;
+  choice.parse_scalar("set");
+  EXPECT_EQ(choice.dump(), "set");
+  choice.parse_list({"one", "two"});
+  choice.resolve_paths("/runs");
+  EXPECT_EQ(choice.paths, (std::vector<std::filesystem::path>{"/runs/one", "/runs/two"}));
+  EXPECT_EQ(choice.dump(), "[/runs/one, /runs/two]");
+  EXPECT_EQ(choice.text(), "/runs/one, /runs/two");
+  EXPECT_THROW(choice.parse_list({"one", ""}), invalid_argument);
+  EXPECT_THROW(choice.parse_map({{"a", "b"}}), invalid_argument);
+  EXPECT_TRUE(choice.parse_null());
+  EXPECT_TRUE(choice.empty());
+  EXPECT_EQ(choice.dump(), "null");
+}
+
+TEST(ReferenceChoice, IsARecordingOrOneForEachSpeaker) {
+  ReferenceChoice choice;
+  EXPECT_EQ(choice.dump(), "null");
+  choice.parse_scalar("a.wav");
+  choice.resolve_paths("/runs");
+  EXPECT_EQ(choice.dump(), "/runs/a.wav");
+  choice.parse_map({{"anna", "a.wav"}, {"boris", "/b.wav"}});
+  choice.resolve_paths("/runs");
+  EXPECT_TRUE(choice.file.empty());
+  EXPECT_EQ(choice.dump(), "{anna: /runs/a.wav, boris: /b.wav}");
+  EXPECT_THROW(choice.parse_map({{"anna", ""}}), invalid_argument);
+  EXPECT_THROW(choice.parse_list({"a.wav"}), invalid_argument);
+  EXPECT_TRUE(choice.parse_null());
+  EXPECT_TRUE(choice.empty());
+}
+
 }  // namespace
 }  // namespace ttsft

@@ -88,7 +88,7 @@ TEST(DumpRun, CommentsSayWhatEachKeyIs) {
   EXPECT_THAT(
       dump,
       HasSubstr("  mode: clone                       # clone | icl: how the voice is given\n"));
-  EXPECT_THAT(dump, HasSubstr("# what prep reads: "));
+  EXPECT_THAT(dump, HasSubstr("# what prep reads, or a list: "));
   EXPECT_THAT(dump, HasSubstr("\n  source: null\n"));  // too long for one line: help stands before
   std::stringstream lines(dump);
   for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 120u) << line;

@@ -118,11 +118,6 @@ TEST_F(Table, WhatNothingExplainsIsRefusedWithTheKeyToSet) {
   EXPECT_THROW(import("0001|a\n", {"file", "text", "text"}), UsageError);
 }
 
-TEST_F(Table, OneNameInTwoSpellingsIsRefused) {
-  EXPECT_THAT(error("file|text|speaker\n0001|a|Anna\n0002|b|anna\n"),
-              AllOf(HasSubstr("'Anna' and 'anna'"), HasSubstr("line 3")));
-}
-
 TEST_F(Table, Utf16IsNamedWithAndWithoutItsMark) {
   const std::string wide("0\0001\000|\000O\000n\000e\000.\000\n\000", 16);
   EXPECT_THAT(error(wide), HasSubstr("UTF-16"));

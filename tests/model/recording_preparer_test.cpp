@@ -10,8 +10,7 @@ struct Recorder : RecordingPreparer {
   AudioLimits limits() const override { return {.sample_rate = 24000}; }
   bool needs_audio(const Utterance& utterance) const override { return utterance.text != "coded"; }
   void load(PrepItem&) const override {}
-  nlohmann::ordered_json finish(const std::vector<Utterance>&,
-                                const std::filesystem::path&) override {
+  nlohmann::ordered_json finish(const KeptSet&, const std::filesystem::path&) override {
     return {};
   }
   void encode_recordings(std::span<PrepItem* const> items) override {

@@ -27,7 +27,7 @@ class Reading : public ::testing::Test {
   }
   ClipReader reader(
       WindowLimits limits, ClipReader::Reuse reuse = [](auto&, auto&) { return std::nullopt; }) {
-    return {utterances_, preparer_, keys_, policy_, std::move(reuse), limits};
+    return {utterances_, preparer_, keys_, policy_, texts_, std::move(reuse), limits};
   }
 
   TemporaryFolder folder_;
@@ -36,6 +36,7 @@ class Reading : public ::testing::Test {
   ToyPreparer preparer_{"", 1000, log_};
   ContentKeys keys_{"toy", "", AudioLimits{}};
   GuardPolicy policy_;
+  TextGuards texts_{{}};
 };
 
 TEST_F(Reading, WindowsAreBoundedByClips) {

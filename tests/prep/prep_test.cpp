@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <map>
 #include <random>
 #include <set>
+#include <sstream>
 #include <thread>
 
 #include "prep/toy_preparer.h"
@@ -13,6 +15,7 @@
 #include "ttsft/core/signals.h"
 #include "ttsft/data/prepared_set.h"
 #include "ttsft/io/atomic_file.h"
+#include "ttsft/model/voices.h"
 #include "ttsft/nn/precision.h"
 
 namespace ttsft {
@@ -453,6 +456,89 @@ TEST_F(Prep, ADryRunCountsRowsWhoseFilesAreGone) {
   prep();
   adapter_.log.intact = [](const std::string& id) { return id != "b" && id != "d"; };
   EXPECT_EQ(prep(true)["to_encode"], 2);
+}
+
+TEST_F(Prep, SpeakersAreCountedAndHaveAVoice) {
+  std::string lines;
+  for (const auto& [id, speaker] : std::map<std::string, std::string>{
+           {"a", "anna"}, {"b", "anna"}, {"c", "boris"}, {"d", "boris"}})
+    lines +=
+        ordered_json{{"audio", id + ".wav"}, {"text", "one"}, {"speaker", speaker}}.dump() + "\n";
+  folder_.write("source.jsonl", lines);
+  const ordered_json result = prep();
+  ASSERT_EQ(result["speakers"].size(), 2u);
+  EXPECT_EQ(result["speakers"]["anna"]["clips"], 2);
+  EXPECT_NEAR(result["speakers"]["anna"]["seconds"].get<double>(), 0.5, 1e-6);
+  EXPECT_EQ(result["speakers"]["anna"]["voice"], "b");  // the longer one
+  EXPECT_THAT(describe_prep(result),
+              HasSubstr("speakers    anna 2 clips 0:01, boris 2 clips 0:01"));
+  EXPECT_EQ(adapter_.log.voices.at("boris").file, folder_ / "d.wav");
+  const auto voices = read_voices(config_.data.prepared);
+  ASSERT_THAT(voices, SizeIs(2));
+  EXPECT_EQ(read_text(voices[0].recording), read_text(folder_ / "b.wav"));
+  EXPECT_EQ(open().index["speakers"], result["speakers"]);
+  EXPECT_FALSE(open().train[0].row.contains("ref_audio"));
+
+  // A model that cannot be without gets the chosen one into its rows.
+  adapter_.log.needs_reference = true;
+  prep();
+  EXPECT_EQ(open().train[0].row["ref_audio"], (folder_ / "b.wav").string());
+  EXPECT_EQ(open().train[2].row["ref_audio"], (folder_ / "d.wav").string());
+}
+
+TEST_F(Prep, WarnedClipsAreListedWithTheirFindings) {
+  write_source({{"a", "one"}, {"b", "<b>two</b>"}, {"c", "three"}, {"d", "..."}});
+  const ordered_json result = prep();
+  EXPECT_EQ(result["guards"]["text_markup"]["warned"], 1);
+  EXPECT_EQ(result["guards"]["text_unspoken"]["refused"], 1);
+  std::vector<std::string> found;
+  for (std::istringstream lines(read_text(config_.data.prepared / "findings.jsonl"));
+       lines.peek() != EOF;) {
+    std::string line;
+    std::getline(lines, line);
+    const auto row = ordered_json::parse(line);
+    found.push_back(row["id"].get<std::string>() + " " + row["guard"].get<std::string>());
+  }
+  EXPECT_THAT(found, ElementsAre("b text_markup"));
+  EXPECT_THAT(rejected(), AllOf(HasSubstr("text_unspoken"), HasSubstr("\"d\"")));
+  prep();  // reused rows are warned of again
+  EXPECT_THAT(read_text(config_.data.prepared / "findings.jsonl"), HasSubstr("<b>"));
+}
+
+TEST_F(Prep, ATextFarTooLongForItsRecordingIsNamed) {
+  std::vector<std::pair<std::string, std::string>> texts;
+  for (int i = 0; i < 9; ++i) {
+    const std::string id = "n" + std::to_string(i);
+    write_clip(id, ToyPreparer::kRate, 0.5);
+    texts.emplace_back(id, "ten letters");
+  }
+  texts[4].second = std::string(300, 'a');
+  texts[7].second = "a";
+  write_source(texts);
+  EXPECT_EQ(prep()["guards"]["text_rate"]["warned"], 2);
+  const std::string findings = read_text(config_.data.prepared / "findings.jsonl");
+  EXPECT_THAT(findings, AllOf(HasSubstr("\"n4\""), HasSubstr("600.0 letters per second"),
+                              HasSubstr("\"n7\""), HasSubstr("source.jsonl line 5")));
+  config_.data.guards = {{"text_rate", "refuse"}};
+  EXPECT_EQ(prep()["train"], 7);
+  EXPECT_THAT(rejected(), HasSubstr("text_rate"));
+}
+
+// A piece of a tape is a recording like any other, in a dry run too.
+TEST_F(Prep, SegmentsOfATapeBecomeFiles) {
+  folder_.write("tapes/text", "");
+  write_wav(folder_ / "tapes/tape.wav", noise(ToyPreparer::kRate, 2, 5), ToyPreparer::kRate);
+  folder_.write("tapes/wav.scp", "tape tape.wav\n");
+  folder_.write("tapes/segments", "u1 tape 0 0.5\nu2 tape 0.5 1.25\nu3 tape 1.5 9\n");
+  folder_.write("tapes/text", "u1 one\nu2 two\nu3 three\n");
+  config_.data.source = folder_ / "tapes";
+  EXPECT_EQ(prep(/*dry_run=*/true)["to_encode"], 2);
+  EXPECT_FALSE(fs::exists(config_.data.prepared));
+  const ordered_json result = prep();
+  EXPECT_EQ(result["encoded"], 2);
+  EXPECT_EQ(open().train[1].row["audio_codes"][0], 0.75 * ToyPreparer::kRate);
+  EXPECT_THAT(rejected(), HasSubstr("it ends at 9"));
+  EXPECT_EQ(prep()["reused"], 2);
 }
 
 }  // namespace

@@ -16,6 +16,9 @@ struct ToyLog {
   std::atomic<int> loads = 0;
   std::vector<std::vector<std::string>> batches;  // ids
   std::vector<std::string> finished;              // ids given to finish()
+  std::map<std::string, VoiceRecording> voices;   // given to finish()
+  std::set<std::string> validation;               // given to finish()
+  bool needs_reference = false;
   std::function<void()> before_encode = [] {};
   std::function<void(const std::string& id)> save;  // what item.save does; none: no files
   int64_t most_samples = 0;                         // of a batch; above it memory is out. 0: none
@@ -77,10 +80,12 @@ class ToyPreparer : public Preparer {
     }
   }
   int64_t batch_budget() const override { return budget_; }
-  nlohmann::ordered_json finish(const std::vector<Utterance>& rows,
-                                const std::filesystem::path& folder) override {
-    for (const Utterance& row : rows) log_.finished.push_back(row.id);
-    write_text_atomic(folder / "statistics.txt", std::to_string(rows.size()));
+  bool needs_reference(const Utterance&) const override { return log_.needs_reference; }
+  nlohmann::ordered_json finish(const KeptSet& set, const std::filesystem::path& folder) override {
+    for (const Utterance& row : set.rows) log_.finished.push_back(row.id);
+    log_.voices = set.voices;
+    log_.validation = set.validation;
+    write_text_atomic(folder / "statistics.txt", std::to_string(set.rows.size()));
     return {{"statistics", "statistics.txt"}};
   }
 

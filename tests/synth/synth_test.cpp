@@ -18,6 +18,7 @@ namespace ttsft {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -351,10 +352,12 @@ TEST_F(Synth, WrongUsageLoadsNothing) {
 }
 
 TEST_F(Synth, NothingToSpeak) {
+  config.data.guards = {{"text_unspoken", "off"}};
   EXPECT_THAT(message_of<DataError>([&] { say("..."); }), HasSubstr("nothing to speak"));
 }
 
 TEST_F(Synth, AModelThatEndsAtOnce) {
+  config.data.guards = {{"text_unspoken", "off"}};
   EXPECT_THAT(message_of<RunError>([&] { say("#"); }), HasSubstr("without a frame"));
   EXPECT_TRUE(is_clean());
   EXPECT_THAT(message_of<RunError>([&] { say_lines("x|ab\ny|#\n"); }), HasSubstr("frame: y;"));
@@ -387,6 +390,29 @@ TEST_F(Synth, DryRunLoadsNothing) {
   EXPECT_EQ(adapter.record->lora_scale, -1);
   EXPECT_TRUE(is_clean());
   EXPECT_THAT(describe_synth(result), HasSubstr("would write"));
+}
+
+TEST_F(Synth, ATextThatNobodyCanPronounceIsRefusedBeforeAnythingIsLoaded) {
+  EXPECT_THAT(message_of<UsageError>([&] { say("..."); }),
+              AllOf(HasSubstr("nothing in the text can be pronounced"), HasSubstr("--text")));
+  EXPECT_THAT(message_of<UsageError>([&] { say_lines("a|Hello\nb|?!\n"); }),
+              HasSubstr("--texts, b"));
+  EXPECT_EQ(adapter.record->steps, 0);
+  EXPECT_TRUE(is_clean());
+  config.data.guards = {{"text_unspoken", "warn"}};
+  options.texts.clear();
+  options.out = folder / "a.wav";
+  options.codes_out.clear();
+  EXPECT_THAT(message_of<RunError>([&] { say("#"); }), HasSubstr("without a frame"));
+}
+
+TEST_F(Synth, ASilentReferenceIsRefused) {
+  write_wav(folder / "silence.ref", std::vector<float>(3 * 16000, 0.f), 16000);
+  config.data.reference = folder / "silence.ref";
+  EXPECT_THAT(message_of<DataError>([&] { say("abc"); }),
+              AllOf(HasSubstr("nothing but silence"), HasSubstr("data.reference")));
+  config.data.reference = folder / "gone.ref";
+  EXPECT_THAT(message_of<UsageError>([&] { say("abc"); }), HasSubstr("gone.ref"));
 }
 
 }  // namespace

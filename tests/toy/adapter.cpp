@@ -22,8 +22,7 @@ class Preparer : public RecordingPreparer {
   AudioLimits limits() const override { return {.sample_rate = kRate}; }
   bool needs_audio(const Utterance&) const override { return false; }
   void load(PrepItem&) const override {}
-  nlohmann::ordered_json finish(const std::vector<Utterance>&,
-                                const std::filesystem::path&) override {
+  nlohmann::ordered_json finish(const KeptSet&, const std::filesystem::path&) override {
     return {};
   }
 

@@ -28,6 +28,9 @@ struct AudioFile {
 // truncated-to-nothing files.
 AudioFile decode_audio(const std::filesystem::path& file);
 
+// Whether a file is one to decode and no array or tensor file, by its name.
+bool is_recording(const std::filesystem::path& file);
+
 // swresample's soxr engine at precision 20: librosa's "soxr_hq", bit for bit. Output length ceil(n
 // * to / from).
 std::vector<float> resample_soxr(std::span<const float> samples, int from, int to);

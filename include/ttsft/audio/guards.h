@@ -1,6 +1,7 @@
 // Measurements that decide whether a recording may be learned from, and the guards built on them.
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
@@ -52,6 +53,9 @@ class GuardPolicy {
   std::map<std::string, GuardAction> actions_;
 };
 
+// The defaults, moved as data.guards says.
+GuardPolicy guard_policy(const std::map<std::string, std::string>& moved);
+
 // What a model asks of a recording.
 struct AudioLimits {
   int sample_rate = 0;  // the encoder's input rate: bandwidth far below its half is reported
@@ -62,5 +66,10 @@ struct AudioLimits {
 // Findings of the guards that are on, refusals first. An empty list: nothing to say.
 std::vector<Finding> check_audio(const AudioFile& file, const AudioStats& stats,
                                  const AudioLimits& limits, const GuardPolicy& policy);
+
+// What speaks against a recording as a voice to speak with. Lengths and silence are judged for
+// that: a reference is heard, not learned from. DataError: it cannot be read.
+std::vector<Finding> check_reference(const std::filesystem::path& file, int sample_rate,
+                                     const GuardPolicy& policy);
 
 }  // namespace ttsft

@@ -52,7 +52,8 @@ class Binder {
     virtual void parse_scalar(const std::string& text) = 0;
     virtual void parse_list(const std::vector<std::string>& items) = 0;
     virtual void parse_map(const std::map<std::string, std::string>& items) = 0;
-    virtual std::string dump() const = 0;  // YAML flow text
+    virtual bool parse_null() { return false; }  // whether it may be empty, which it then is
+    virtual std::string dump() const = 0;        // YAML flow text
     virtual void resolve_paths(const std::filesystem::path& /*folder*/) {}
   };
   virtual void field(const char* key, Flexible& value, const char* help) = 0;

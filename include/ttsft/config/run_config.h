@@ -27,6 +27,35 @@ struct ValidationChoice : Binder::Flexible {
   void resolve_paths(const std::filesystem::path& folder) override;
 };
 
+// data.source: a path, or a list of them.
+struct SourceChoice : Binder::Flexible {
+  std::vector<std::filesystem::path> paths;
+  SourceChoice& operator=(const std::filesystem::path& path);
+  bool empty() const { return paths.empty(); }
+  std::string text() const;  // for messages
+  void parse_scalar(const std::string& text) override;
+  void parse_list(const std::vector<std::string>& items) override;
+  void parse_map(const std::map<std::string, std::string>& items) override;
+  bool parse_null() override;
+  std::string dump() const override;
+  void resolve_paths(const std::filesystem::path& folder) override;
+};
+
+// data.reference: a recording of the voice, or {speaker: recording} for several.
+struct ReferenceChoice : Binder::Flexible {
+  std::filesystem::path file;
+  std::map<std::string, std::filesystem::path> by_speaker;
+  ReferenceChoice& operator=(const std::filesystem::path& path);
+  bool empty() const { return file.empty() && by_speaker.empty(); }
+  void clear();
+  void parse_scalar(const std::string& text) override;
+  void parse_list(const std::vector<std::string>& items) override;
+  void parse_map(const std::map<std::string, std::string>& items) override;
+  bool parse_null() override;
+  std::string dump() const override;
+  void resolve_paths(const std::filesystem::path& folder) override;
+};
+
 // train.keep: "all", or {last: N, best: K}.
 struct KeepChoice : Binder::Flexible {
   bool all = true;
@@ -72,10 +101,12 @@ struct AutoNumber : Binder::Flexible {
 };
 
 struct DataConfig : Section {
-  std::filesystem::path source, prepared, reference;
+  SourceChoice source;
+  std::filesystem::path prepared;
+  ReferenceChoice reference;
   std::string speaker, instruct;
   std::vector<std::string> columns;  // of a table: words of docs/prep.md
-  AutoNumber batch_seconds;  // of audio in a batch of prep, padding included
+  AutoNumber batch_seconds;          // of audio in a batch of prep, padding included
   ValidationChoice validation;
   std::map<std::string, std::string> guards;
   void bind(Binder& b) override;

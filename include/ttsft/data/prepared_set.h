@@ -4,6 +4,7 @@
 //   validation.jsonl          (what a row holds is the adapter's affair)
 //   index.json              what was made from what: hashes, rates, durations, versions
 //   rejected.jsonl          each refused row with its reason
+//   findings.jsonl          each warning about a row that is used
 //   rows.partial.jsonl      only while prep runs or after a kill: finished rows, so that it resumes
 //
 // index.json is written last and holds the hashes of both row files and, as "set_files", of what
@@ -72,7 +73,8 @@ class PreparedWriter {
   // is left, rejected.jsonl is written and a DataError points to it. The keys format, version,
   // model, files and utterances of the index are the writer's own.
   void finish(const std::vector<std::string>& order, const std::vector<std::string>& validation_ids,
-              const std::vector<RejectedRow>& rejected, nlohmann::ordered_json index);
+              const std::vector<RejectedRow>& rejected, nlohmann::ordered_json index,
+              const std::vector<WarnedRow>& warned = {});
 
   const std::filesystem::path& folder() const { return folder_; }
 
@@ -99,10 +101,22 @@ class PreparedWriter {
   std::ofstream journal_;
 };
 
-// Which ids validate, in the order of `ids`: by hash of the id (share in [0, 1), else UsageError),
-// so that an id stays on its side when others come and go; or those listed in a file, one a line
-// (unknown or none: DataError). A share above 0 of two ids or more leaves neither side empty.
-std::vector<std::string> validation_ids(const std::vector<std::string>& ids, double share);
+// What a clip is to the split.
+struct SplitClip {
+  std::string id, speaker;
+  std::string recording;  // what it was cut from; "": as its id shows
+};
+
+// The id without the number of a segment, where what is left ends in a number too:
+// "chapter_017_003" gives "chapter_017". Else the id itself.
+std::string take_of(const std::string& id);
+
+// Which ids validate, in the order given. Of each speaker's clips the share, rounded (in [0, 1),
+// else UsageError), at least two of ten, one of four, and never all; of a whole set at least one.
+// By the hash of what they were cut from, so that most stay on their side when others come and go
+// and neighbours of one take do not stand on both. Or those listed in a file, one a line (unknown
+// or none: DataError).
+std::vector<std::string> validation_ids(const std::vector<SplitClip>& clips, double share);
 std::vector<std::string> validation_ids(const std::vector<std::string>& ids,
                                         const std::filesystem::path& list);
 

@@ -48,6 +48,20 @@ class AtomicFolder {
   bool committed_ = false;
 };
 
+// A folder of a name of its own in the system's place for such, removed with all in it.
+class ScratchFolder {
+ public:
+  ScratchFolder();  // RunError: it cannot be made
+  ~ScratchFolder();
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
 // Waits once until all that was written to the file system of this folder is on the disk.
 void flush_file_system(const std::filesystem::path& folder);
 

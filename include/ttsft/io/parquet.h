@@ -26,8 +26,11 @@ enum class ParquetKind { kText, kBytes, kInteger, kNumber, kIntegers, kNumbers }
 // The rows of a file, one after the other; a batch of them is in memory at a time.
 class ParquetReader {
  public:
-  // DataError: no parquet file, a column of a type that is not known. UsageError without Arrow.
-  explicit ParquetReader(const std::filesystem::path& file);
+  // only: the columns that are read, all where it is empty. The fields of a struct are columns of
+  // their own, "audio.bytes" and "audio.path". DataError: no parquet file; in next(), a column of a
+  // type that is not known. UsageError without Arrow.
+  explicit ParquetReader(const std::filesystem::path& file,
+                         const std::vector<std::string>& only = {});
   ~ParquetReader();
   ParquetReader(const ParquetReader&) = delete;
   ParquetReader& operator=(const ParquetReader&) = delete;

@@ -15,6 +15,7 @@
 #include "ttsft/model/preparer.h"
 #include "ttsft/model/stage.h"
 #include "ttsft/model/synthesizer.h"
+#include "ttsft/model/voices.h"
 #include "ttsft/model/write_weights.h"
 
 namespace ttsft {
@@ -51,6 +52,15 @@ class ModelAdapter {
   virtual Abilities abilities_under(const RunConfig& config) const {
     return abilities(config.checkpoint);
   }
+
+  // Voices that data.speaker may name in the weights themselves: of the release, or of a
+  // fine-tuning that gave them names.
+  virtual std::vector<std::string> named_voices(const RunConfig& /*config*/,
+                                                const CheckpointSet& /*checkpoints*/) const {
+    return {};
+  }
+  // How synth speaks with one of several learned voices that the weights have no name for.
+  virtual void speak_as(RunConfig& /*config*/, const LearnedVoice& /*voice*/) const {}
 
   virtual std::unique_ptr<Preparer> make_preparer(const ModelContext& context) const = 0;
   // checkpoint: kBase or kFull; adapters are put on the stage's module by the engine.

@@ -52,6 +52,8 @@ struct ModelInfo {
   // no codes are spoken or decoded with them.
   std::vector<std::string> prep_stages;
   std::vector<std::string> releases;  // checkpoints it takes
+  // Marks in a text that it understands, as regular expressions; it would read others aloud.
+  std::vector<std::string> markup{};
   // What adapter_config.json calls the task: PEFT wraps a module of Hugging Face's causal language
   // models by it. "": written as null, for modules of a model's own.
   std::string peft_task_type = "CAUSAL_LM";

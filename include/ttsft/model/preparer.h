@@ -2,8 +2,11 @@
 // format out.
 #pragma once
 
+#include <filesystem>
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,6 +31,20 @@ struct PrepItem {
   double seconds = 0;   // of audio
   std::string refused;  // set by load() or encode(): why this row cannot be used; the run goes on
                         // without it
+};
+
+// What a speaker's voice is taken from.
+struct VoiceRecording {
+  std::filesystem::path file;
+  std::string text;  // what is said in it; "": not known
+  std::string clip;  // the utterance that it is; "": none of the set
+};
+
+// What prep has kept, when all of it is encoded.
+struct KeptSet {
+  std::vector<Utterance> rows;                   // reused ones too
+  std::set<std::string> validation;              // ids
+  std::map<std::string, VoiceRecording> voices;  // by speaker; those without a recording lack
 };
 
 class Preparer {
@@ -57,10 +74,13 @@ class Preparer {
   // Budget of a batch in units of length(), padding included: data.batch_seconds.
   virtual int64_t batch_budget() const = 0;
 
+  // Whether the row cannot be without a recording of its speaker's voice. Where the source names
+  // none, the engine fills in the one that it has chosen for the speaker.
+  virtual bool needs_reference(const Utterance& /*utterance*/) const { return false; }
+
   // Files of the whole set beside the rows (speaker vectors, statistics), written into the prepared
-  // folder. `rows` are all utterances of the set, also those whose rows were reused. Returns what
-  // index.json should say about them.
-  virtual nlohmann::ordered_json finish(const std::vector<Utterance>& rows,
+  // folder. Returns what index.json should say about them.
+  virtual nlohmann::ordered_json finish(const KeptSet& set,
                                         const std::filesystem::path& folder) = 0;
   // The finished set in the form of upstream's tools, for these alone: ttsft reads none of it.
   // Called after the index was written, with nothing but the set that a later step will open.

@@ -152,7 +152,7 @@ TEST_F(Prep, ARowWhoseArrayIsGoneOrChangedIsMadeAnew) {
   EXPECT_EQ(prep()["reused"], 4);
   fs::create_directories(folder_ / "codes");
   fs::copy_file(upstream("codes/b.npy"), folder_ / "codes/b.npy");
-  std::string text = read_text(config_.data.source);
+  std::string text = read_text(config_.data.source.paths[0]);
   const std::string name = upstream("codes/b.npy").string();
   text.replace(text.find(name), name.size(), folder_ / "codes/b.npy");
   config_.data.source = folder_.write("gpt_pairs.jsonl", text);

@@ -45,7 +45,7 @@ TEST_F(CustomVoicePrep, ARowOfASpeakerThatTheCheckpointNames) {
   std::vector<PrepItem*> batch = {&item};
   preparer.encode(batch);
   EXPECT_EQ(item.row["audio_codes"].size(), 1u);
-  preparer.finish({row}, folder.path());
+  preparer.finish({.rows = {row}, .validation = {}, .voices = {}}, folder.path());
   const Speakers speakers = load_speakers(folder / "speakers.safetensors");
   EXPECT_TRUE(torch::allclose(speakers.at("kai"), vector, 1e-2, 1e-3));
 }
