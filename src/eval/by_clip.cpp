@@ -1,6 +1,7 @@
 #include "by_clip.h"
 
 #include <cmath>
+#include <limits>
 
 namespace ttsft {
 
@@ -17,7 +18,7 @@ std::map<std::string, double> influences(const LossTotals& whole, const ClipLoss
 }
 
 double standard_error(const std::map<std::string, double>& influences) {
-  if (influences.size() < 2) return 0;
+  if (influences.size() < 2) return std::numeric_limits<double>::quiet_NaN();
   double squares = 0;
   for (const auto& [id, value] : influences) squares += value * value;
   const auto n = static_cast<double>(influences.size());

@@ -15,7 +15,7 @@ using ClipLosses = std::map<std::string, LossTotals>;  // by id
 std::map<std::string, double> influences(const LossTotals& whole, const ClipLosses& clips);
 
 // Of a mean whose clips have these influences, or of the difference of two on the same clips, by
-// the influences' differences. 0 for fewer than two clips.
+// the influences' differences. NaN for fewer than two clips.
 double standard_error(const std::map<std::string, double>& influences);
 std::map<std::string, double> difference(const std::map<std::string, double>& a,
                                          const std::map<std::string, double>& b);

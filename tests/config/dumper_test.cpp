@@ -76,8 +76,8 @@ TEST(DumpRun, LoadsBackToTheSame) {
 TEST(DumpRun, IsPlainYaml) {
   const std::string dump = dump_run(RunFile("model: toy\n").load());
   EXPECT_THAT(dump, HasSubstr("model: toy\ncheckpoint: null\n"));
-  EXPECT_THAT(dump,
-              HasSubstr("\ntrain:\n  stage: lm\n  replay: null\n  checks: {}\n  method: lora\n  steps: 1000\n  epochs: null\n"));
+  EXPECT_THAT(dump, HasSubstr("\ntrain:\n  stage: lm\n  replay: null\n  checks: {}\n  method: "
+                              "lora\n  steps: 1000\n  epochs: null\n"));
   EXPECT_THAT(dump, HasSubstr("    learning_rate: 2.0e-06\n    betas: [0.9, 0.999]\n"));
   EXPECT_THAT(dump, HasSubstr("\ntoy:\n  mode: clone\n"));
   EXPECT_EQ(dump.find('#'), std::string::npos);

@@ -479,8 +479,7 @@ TEST_F(Import, ManifestsOfAPreparedFolderAreOneSet) {
   EXPECT_EQ(set.utterances[1].audio_path, folder_ / "out/b.wav");
   EXPECT_EQ(set.utterances[1].where, "val_manifest.jsonl line 1");
   folder_.write("out/val_manifest.jsonl", first);
-  EXPECT_THAT(rejections(import("out")),
-              ElementsAre("val_manifest.jsonl line 1: row_malformed"));
+  EXPECT_THAT(rejections(import("out")), ElementsAre("val_manifest.jsonl line 1: row_malformed"));
 }
 
 TEST_F(Import, AFolderOfTorchFilesIsACacheForModelsThatReadIt) {

@@ -224,6 +224,30 @@ TEST_F(Eval, TableIsRanked) {
   EXPECT_THAT(describe_eval(result), HasSubstr("1  base"));
 }
 
+TEST_F(Eval, SaysHowSureTheRankingIs) {
+  write_adapter(20, 0.0);
+  write_adapter(100, 0.2);
+  const Json result = run();
+  EXPECT_EQ(result.at("clips"), 6);
+  const Json& rows = result.at("checkpoints");
+  EXPECT_GT(rows[0].at("loss_error"), 0);
+  EXPECT_EQ(rows[1].at("to_base_error"), 0);  // lora_B is zero
+  EXPECT_GT(rows[2].at("to_base_error"), 0);
+  EXPECT_LT(rows[2].at("to_base_error"), rows[0].at("loss_error")) << "not paired by clip";
+  const auto ties = [](const Json& row) { return row.at("ties_with_best").get<bool>(); };
+  EXPECT_EQ(ties(rows[0]) || ties(rows[1]), true) << "one of two equal ones is the best";
+  EXPECT_THAT(describe_eval(result), AllOf(HasSubstr("ranked by 6 clips; ± is one standard error"),
+                                           HasSubstr("they cannot tell from the best: ")));
+}
+
+TEST_F(Eval, OneClipHasNoError) {
+  config.data.prepared = folder / "one";
+  test::write_toy_set(folder / "one", {5});
+  const Json result = run();
+  EXPECT_TRUE(result.at("checkpoints")[0].at("loss_error").is_null());
+  EXPECT_THAT(describe_eval(result), HasSubstr("ranked by 1 clip: chance decides"));
+}
+
 TEST_F(Eval, ALossThatIsNotANumber) {
   adapter.faults->scale = std::numeric_limits<double>::quiet_NaN();
   const Json result = run();
