@@ -43,7 +43,12 @@ SpeechSynthesizer::SpeechSynthesizer(const ModelContext& context, const Checkpoi
 }
 
 std::vector<std::string> SpeechSynthesizer::segments(const std::string& text) const {
-  return pack_pieces(split_sentences(text), static_cast<int>(options_.segment_characters));
+  // A name for a text that T3 has no positions for would be no remedy: its words are cut apart.
+  return halve_pieces(
+      pack_pieces(split_sentences(text), static_cast<int>(options_.segment_characters)),
+      [&](const std::string& piece) {
+        return std::ssize(text_.encode(piece)) <= config_.t3.max_text_tokens;
+      });
 }
 
 void SpeechSynthesizer::load() {

@@ -49,8 +49,8 @@ uint32_t little_endian(const char* bytes) {
 
 // FFmpeg takes the length of a wav from the size of the file: whether that is what the header
 // announces is seen here. Sizes near the end of 31 or 32 bits are what programs write that do not
-// know the length.
-bool wav_is_whole(const fs::path& file) {
+// know the length. A last frame that is not whole is dropped, as every player does.
+bool wav_is_whole(const fs::path& file, uint64_t frame_bytes) {
   std::ifstream in(file, std::ios::binary);
   std::array<char, 12> head{};
   in.read(head.data(), 12);
@@ -58,7 +58,7 @@ bool wav_is_whole(const fs::path& file) {
   for (uint64_t at = 12; in.seekg(std::streamoff(at)) && in.read(head.data(), 8);) {
     const uint64_t size = little_endian(head.data() + 4);
     if (std::string_view(head.data(), 4) == "data") {
-      return size >= 0x7fff0000 || at + 8 + size <= fs::file_size(file);
+      return size >= 0x7fff0000 || at + 8 + size < fs::file_size(file) + frame_bytes;
     }
     at += 8 + size + size % 2;
   }
@@ -79,6 +79,9 @@ class Decoder {
   void append_samples(const AVFrame& frame, bool planar);
   void check_length() const;
   bool is_raw() const { return std::string_view(out_.codec).starts_with("pcm_"); }
+  uint64_t frame_bytes() const {  // of raw samples
+    return static_cast<uint64_t>(std::max(stream_->codecpar->block_align, 1));
+  }
   [[noreturn]] void fail(const std::string& what, int code, const std::string& remedy) const;
   [[noreturn]] void fail_damaged(int code) const;
 
@@ -224,7 +227,7 @@ void Decoder::decode_packet(const AVPacket* packet) {
 // A copy that broke off decodes without an error; the header still says how long the file was.
 void Decoder::check_length() const {
   if (out_.container == "wav") {
-    if (!wav_is_whole(file_)) {
+    if (!wav_is_whole(file_, frame_bytes())) {
       fail("audio is cut off: the wav header announces more data than the file has", 0,
            "copy the file again");
     }
@@ -253,7 +256,11 @@ AudioFile Decoder::run() {
     if (read < 0) fail_damaged(read);
     if (packet->stream_index == stream_->index) {
       if ((packet->flags & AV_PKT_FLAG_CORRUPT) && !is_raw()) fail_damaged(AVERROR_INVALIDDATA);
-      decode_packet(packet.get());
+      if (is_raw()) {
+        av_shrink_packet(packet.get(),
+                         packet->size - packet->size % static_cast<int>(frame_bytes()));
+      }
+      if (packet->size > 0) decode_packet(packet.get());
     }
     av_packet_unref(packet.get());
   }

@@ -162,4 +162,23 @@ std::vector<std::string> pack_pieces(const std::vector<std::string>& pieces, int
   return packed;
 }
 
+std::vector<std::string> halve_pieces(const std::vector<std::string>& pieces,
+                                      const std::function<bool(const std::string&)>& fits) {
+  std::vector<std::string> halved;
+  for (const std::string& piece : pieces) {
+    const int64_t characters = count_characters(piece);
+    if (characters < 2 || fits(piece)) {
+      halved.push_back(piece);
+      continue;
+    }
+    size_t end = break_position(piece, (characters + 1) / 2);  // inside a word that is too long
+    if (const size_t space = piece.find(' ', end); space != std::string::npos) end = space;
+    std::vector<std::string> halves;
+    add_trimmed(halves, std::string_view(piece).substr(0, end));
+    add_trimmed(halves, std::string_view(piece).substr(end));
+    for (std::string& part : halve_pieces(halves, fits)) halved.push_back(std::move(part));
+  }
+  return halved;
+}
+
 }  // namespace ttsft

@@ -145,6 +145,16 @@ TEST(Decode, RefusesDamageInTheMiddle) {
   }
 }
 
+TEST(Decode, ALastFrameThatIsNotWholeIsDropped) {
+  const TemporaryFolder folder;
+  write_wav(folder / "whole.wav", std::vector<float>(28800, 0.25f), 24000);
+  const std::string bytes = read_bytes(folder / "whole.wav");
+  const AudioFile cut = decode_audio(folder.write("cut.wav", bytes.substr(0, bytes.size() - 1)));
+  EXPECT_EQ(cut.audio.samples.size(), 28799u);
+  EXPECT_THAT(error_of(folder.write("short.wav", bytes.substr(0, bytes.size() - 2))),
+              HasSubstr("cut off"));
+}
+
 TEST(Decode, RefusesACopyThatBrokeOff) {
   const TemporaryFolder folder;
   // One second of wav of which only the first tenth arrived.

@@ -101,6 +101,22 @@ TEST(PackPieces, KeepsCombiningMarksWithTheirLetter) {
   EXPECT_THAT(pack_pieces({"abe\xcc\x81zz"}, 3), ElementsAre("ab", "e\xcc\x81z", "z"));
 }
 
+TEST(HalvePieces, BreakBetweenWordsUntilTheyFit) {
+  const auto most = [](int64_t characters) {
+    return [characters](const std::string& piece) { return count_characters(piece) <= characters; };
+  };
+  EXPECT_THAT(halve_pieces({"one two three four", "five"}, most(18)),
+              ElementsAre("one two three four", "five"));
+  EXPECT_THAT(halve_pieces({"one two three four", "five"}, most(10)),
+              ElementsAre("one two", "three four", "five"));
+  EXPECT_THAT(halve_pieces({"a supercalifragilistic end"}, most(22)),
+              ElementsAre("a", "supercalifragilistic", "end"));
+  EXPECT_THAT(halve_pieces({"\u4f60\u597d\uff0c\u4e16\u754c"}, most(3)),
+              ElementsAre("\u4f60\u597d\uff0c", "\u4e16\u754c"));
+  EXPECT_THAT(halve_pieces({"abcdef"}, most(2)), ElementsAre("ab", "c", "de", "f"));
+  EXPECT_THAT(halve_pieces({"a"}, most(0)), ElementsAre("a"));
+}
+
 TEST(PackPieces, ALimitBelowOneIsAUsageError) {
   EXPECT_THROW(pack_pieces({"a"}, 0), UsageError);
 }

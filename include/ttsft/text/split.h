@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,11 @@ std::vector<std::string> split_by_pattern(std::string_view utf8, const std::stri
 // most max_characters code points; a longer single piece is broken at the last space or clause mark
 // before the limit.
 std::vector<std::string> pack_pieces(const std::vector<std::string>& pieces, int max_characters);
+
+// Breaks every piece that does not fit between words, nearest its middle, until all do; a single
+// character is left as it is.
+std::vector<std::string> halve_pieces(const std::vector<std::string>& pieces,
+                                      const std::function<bool(const std::string&)>& fits);
 
 int64_t count_characters(std::string_view utf8);  // code points
 bool is_valid_utf8(std::string_view text);
