@@ -37,8 +37,12 @@ const std::map<std::string, Areas>& allowed() {
     may["parquet"] = {"io", "core"};
     may["features"] = {"core", "io", "nn", "torch"};
     may["codec"] = {"core", "io", "nn", "features", "torch"};
-    may["model"] = {"core", "config", "io",       "audio", "text",
-                    "data", "nn",     "features", "codec", "torch"};
+    may["judge"] = {"core", "io", "audio", "text", "nn", "features", "codec", "torch"};
+    may["sherpa"] = {"core", "judge", "audio"};
+    may["model"] = {"core", "config",   "io",    "audio", "text", "data",
+                    "nn",   "features", "codec", "judge", "torch"};
+    may["curate"] = {"core", "config",   "io",    "audio", "text", "data",
+                     "nn",   "features", "codec", "judge", "torch"};
     Areas below_engines = may["model"];
     below_engines.insert("model");
     const std::vector<std::string> engines = {"prep", "train", "eval", "synth", "export"};
@@ -46,6 +50,7 @@ const std::map<std::string, Areas>& allowed() {
     may["models"] = below_engines;
     may["cli"] = below_engines;
     may["cli"].insert(engines.begin(), engines.end());
+    may["cli"].insert("curate");
     return may;
   }();
   return table;
