@@ -11,6 +11,7 @@
 #include "ttsft/core/error.h"
 #include "ttsft/core/log.h"
 #include "ttsft/core/strings.h"
+#include "ttsft/data/csv.h"
 
 namespace ttsft {
 namespace {
@@ -47,34 +48,6 @@ char separator_of(const std::vector<SourceLine>& lines, const fs::path& file) {
   return '|';
 }
 
-// Cells of one record with quotes (RFC 4180): none of the libraries here reads them. Null: a quote
-// is still open at its end.
-std::optional<std::vector<std::string>> quoted_cells(const std::string& text) {
-  std::vector<std::string> cells(1);
-  bool quoted = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (quoted) {
-      if (c != '"') {
-        cells.back() += c;
-      } else if (i + 1 < text.size() && text[i + 1] == '"') {
-        cells.back() += text[++i];
-      } else {
-        quoted = false;
-      }
-    } else if (c == '"' && trim(cells.back()).empty()) {
-      quoted = true;
-      cells.back().clear();
-    } else if (c == ',') {
-      cells.emplace_back();
-    } else {
-      cells.back() += c;
-    }
-  }
-  if (quoted) return std::nullopt;
-  return cells;
-}
-
 std::vector<TableRow> read_rows(const std::vector<SourceLine>& lines, char separator,
                                 const fs::path& file) {
   std::vector<TableRow> rows;
@@ -86,10 +59,10 @@ std::vector<TableRow> read_rows(const std::vector<SourceLine>& lines, char separ
       // A text in quotes may go on in the next line.
       std::string record = lines[i].text;
       size_t last = i;
-      auto cells = quoted_cells(record);
+      auto cells = csv_cells(record);
       while (!cells && last + 1 < lines.size()) {
         record += " " + lines[++last].text;
-        cells = quoted_cells(record);
+        cells = csv_cells(record);
       }
       if (cells) {
         row.cells = *cells;
