@@ -15,6 +15,7 @@ struct Recognized {
   double confidence = 0.0;  // 0 to 1: the mean probability of the tokens (geometric); NaN where the
                             // recogniser tells none
   std::string language;     // "en"; empty where the recogniser tells none
+  bool repetitive = false;  // it went round in circles: its text is not to be trusted
 };
 
 struct RecognizerOptions {
