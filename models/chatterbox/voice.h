@@ -9,7 +9,7 @@
 #include <memory>
 
 #include "models/chatterbox/objective.h"
-#include "models/chatterbox/voice_encoder.h"
+#include "ttsft/judge/voice_encoder.h"
 #include "ttsft/audio/audio.h"
 #include "ttsft/codec/s3_voice.h"
 

@@ -66,6 +66,7 @@ Action parse(int argc, const char* const* argv) {
   CLI::App app{"Fine-tunes and runs text-to-speech models.", "ttsft"};
   app.set_version_flag("--version", version_text, "the version, with LibTorch and CUDA");
   app.require_subcommand(1);
+  add_curate(app, action);
   add_prep(app, action);
   add_train(app, action);
   add_eval(app, action);

@@ -40,6 +40,7 @@ void print_run_result(const RunArguments& arguments, const RunConfig& config,
 void print(const std::string& text);
 void print(const nlohmann::ordered_json& json);
 
+void add_curate(CLI::App& app, Action& action);
 void add_prep(CLI::App& app, Action& action);
 void add_train(CLI::App& app, Action& action);
 void add_eval(CLI::App& app, Action& action);

@@ -16,7 +16,7 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kJoinPause = 0.3;       // a pause inside a clip that would part it
 constexpr double kShortPause = 0.5;      // a cut at a pause shorter than wanted, at least
 constexpr double kShorterPause = 2.0;    // more of it, the shorter
-constexpr double kInsideSentence = 1.0;  // a cut where no sentence ends
+constexpr double kInsideSentence = 0.25;  // a cut where no sentence ends
 constexpr double kUnfit = 10;            // a clip that is lost, and each second of it
 
 bool alike(const Atom& a, const Atom& b, double same_voice) {

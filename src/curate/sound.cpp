@@ -15,9 +15,9 @@ constexpr double kFloor = -120;                // dB
 constexpr double kLoudShare = 0.95, kLoudLevel = -20, kNothing = -80;
 constexpr double kMostGain = 40, kLeastGain = -20;  // dB
 
-constexpr double kBefore = 0.15, kAfter = 0.25;  // seconds that an edge may move
+constexpr double kBefore = 0.35, kAfter = 0.25;  // seconds that an edge may move
 constexpr double kAboveBackground = 6;           // dB
-constexpr double kBelowSpeech = 40;              // dB: softer than any sound of speech
+constexpr double kBelowSpeech = 35;              // dB: softer than any sound of speech
 constexpr double kNear = 2.0;                    // seconds
 
 constexpr int64_t kTonalFft = 1024, kTonalHop = 256;

@@ -36,7 +36,7 @@ double listening_gain(std::span<const float> samples);
 inline constexpr double kSpeechLevel = -23;  // dB of full scale, mean power of the speech
 double speech_gain(const Levels& levels, const std::vector<SpeechSpan>& speech);
 
-// Spans found for every 32 ms, widened to where the sound really begins and ends: up to 0.15 s
+// Spans found for every 32 ms, widened to where the sound really begins and ends: up to 0.35 s
 // before and 0.25 s after, never past the middle of a pause.
 void refine_edges(std::vector<SpeechSpan>& speech, const Levels& levels, double seconds);
 

@@ -26,7 +26,7 @@ std::optional<fs::path> find_judge(const std::string& name) {
 fs::path need_judge(const std::string& name, const std::string& what) {
   if (const auto found = find_judge(name)) return *found;
   throw UsageError("the weights of " + what + " are not here", name,
-                   "run tools/setup --judges, or set TTSFT_JUDGES to the folder that holds them");
+                   "run tools/setup, or set TTSFT_JUDGES to the folder that holds them");
 }
 
 }  // namespace ttsft

@@ -69,10 +69,15 @@ std::vector<AddedToken> read_added_tokens(const fs::path& folder) {
   return tokens;
 }
 
-// A Split by a pattern, then bytes as letters.
+// A Split by a pattern, then bytes as letters; or bytes as letters alone, which split as GPT-2 did.
 std::string split_pattern_of(const Json& tokenizer, const fs::path& file) {
   const Json& splitter = tokenizer_member(tokenizer, "pre_tokenizer");
   const auto fail = [&]() { refuse_tokenizer("pre_tokenizer", splitter, file); };
+  if (splitter.is_object() && tokenizer_member(splitter, "type") == "ByteLevel") {
+    require_off(splitter, {"add_prefix_space"}, file);
+    if (tokenizer_member(splitter, "use_regex") == false) fail();
+    return std::string(kGpt2SplitPattern);
+  }
   if (!splitter.is_object() || tokenizer_member(splitter, "type") != "Sequence") fail();
   const Json& parts = tokenizer_member(splitter, "pretokenizers");
   if (!parts.is_array() || parts.size() != 2 || !parts[0].is_object() || !parts[1].is_object())

@@ -75,13 +75,13 @@ TEST(PlanCuts, VoicesThatDifferShareNoClip) {
 }
 
 TEST(PlanCuts, SentencesStayWhole) {
-  // The pause inside the sentence is the longer one.
-  const std::vector<SpeechSpan> speech = {{0, 4}, {4.6, 8}, {8.45, 12}, {12.5, 16}};
-  const auto atoms = atoms_of(speech, {cue(0, 4, "He said"), cue(4.6, 8, "that it rains."),
-                                       cue(8.4, 12, "She did not"), cue(12.5, 16, "believe him.")});
+  // No pause parts them by its length.
+  const std::vector<SpeechSpan> speech = {{0, 4}, {4.3, 8}, {8.3, 12}, {12.3, 16}};
+  const auto atoms = atoms_of(speech, {cue(0, 4, "He said"), cue(4.3, 8, "that it rains."),
+                                       cue(8.3, 12, "She did not"), cue(12.3, 16, "believe him.")});
   ASSERT_EQ(atoms.size(), 4u);
-  const auto cuts = plan_cuts(atoms, 16, {.max_seconds = 12}, kAnySame);
-  EXPECT_THAT(shown(cuts), ElementsAre("0.00-8.00", "8.45-16.00"));
+  const auto cuts = plan_cuts(atoms, 16, {.max_seconds = 12.5}, kAnySame);
+  EXPECT_THAT(shown(cuts), ElementsAre("0.00-8.00", "8.30-16.00"));
   EXPECT_EQ(cuts[0].text, "He said that it rains.");
   EXPECT_EQ(cuts[1].text, "She did not believe him.");
 }

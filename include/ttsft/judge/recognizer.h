@@ -28,7 +28,7 @@ struct RecognizerOptions {
 class Recognizer {
  public:
   virtual ~Recognizer() = default;
-  // "whisper tiny.en (sha256 ...)"
+  // "whisper tiny.en (xxh3 ...)": with a hash of the weights
   virtual std::string name() const = 0;
   // One result for each clip, of any rate and length.
   virtual std::vector<Recognized> transcribe(const std::vector<Audio>& clips) = 0;

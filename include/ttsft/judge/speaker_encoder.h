@@ -3,7 +3,6 @@
 
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,8 +20,8 @@ class SpeakerEncoder {
   virtual double same_speaker() const = 0;
 };
 
-// A file: weights of the GE2E network (Resemblyzer's pretrained.pt, Chatterbox's ve.safetensors),
-// run natively; or an .onnx of sherpa-onnx's zoo, run by sherpa-onnx. UsageError with the remedy.
+// Weights of the GE2E network: Resemblyzer's pretrained.pt, or Chatterbox's ve.safetensors.
+// DataError: another file.
 std::unique_ptr<SpeakerEncoder> open_speaker_encoder(const std::filesystem::path& file,
                                                      const std::string& device = "auto");
 

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "models/chatterbox/acoustic.h"
-#include "models/chatterbox/voice_encoder.h"
+#include "ttsft/judge/voice_encoder.h"
 #include "models/chatterbox/weights.h"
 #include "tests/models/chatterbox/chatterbox_fixture.h"
 #include "tests/support/fixture_names.h"

@@ -1,4 +1,4 @@
-#include "models/chatterbox/voice_encoder.h"
+#include "ttsft/judge/voice_encoder.h"
 
 #include <gtest/gtest.h>
 

@@ -1,15 +1,14 @@
-#include "models/chatterbox/voice_encoder.h"
+#include "ttsft/judge/voice_encoder.h"
 
 #include <algorithm>
 #include <span>
 
-#include "models/chatterbox/config.h"
 #include "ttsft/audio/trim.h"
 #include "ttsft/core/error.h"
 #include "ttsft/io/tensor_shapes.h"
 #include "ttsft/nn/weights.h"
 
-namespace ttsft::chatterbox {
+namespace ttsft {
 namespace {
 
 constexpr int64_t kWindow = 160;  // frames of 10 ms
@@ -107,7 +106,7 @@ int64_t voice_windows(int64_t frames) {
 MelOptions voice_mel_options(int64_t mels) {
   MelOptions options;
   options.stft = {.fft = 400, .window = 400, .hop = 160, .pad = 200};
-  options.sample_rate = kTokenizerRate;
+  options.sample_rate = kVoiceRate;
   options.bins = mels;
   options.power = 2;
   options.log = LogKind::kNone;
@@ -134,4 +133,4 @@ VoiceEncoder load_voice_encoder(const std::shared_ptr<const TensorFile>& file,
   return encoder;
 }
 
-}  // namespace ttsft::chatterbox
+}  // namespace ttsft

@@ -12,7 +12,9 @@
 #include "ttsft/io/tensor_file.h"
 #include "ttsft/nn/linear.h"
 
-namespace ttsft::chatterbox {
+namespace ttsft {
+
+inline constexpr int kVoiceRate = 16000;  // Hz, of what it hears
 
 struct VoiceEncoderOptions {
   int64_t mels = 40, hidden = 256, layers = 3, embedding = 256;
@@ -65,4 +67,4 @@ MelOptions voice_mel_options(int64_t mels = 40);
 VoiceEncoder load_voice_encoder(const std::shared_ptr<const TensorFile>& file,
                                 torch::Device device);
 
-}  // namespace ttsft::chatterbox
+}  // namespace ttsft
