@@ -115,7 +115,7 @@ const views = {
 const notes = {
   table: ["", "The table has no clips."],
   aside: ["Not in the table, each with the reason. Take in what is good.", "Nothing was set aside."],
-  changed: ["", "Nothing is changed."],
+  changed: ["They stay in this browser until you forget them.", "Nothing is changed."],
 };
 let shown = [];      // clips, as listed
 let voice = null;    // the speaker that alone is shown
@@ -134,6 +134,7 @@ function arrange() {
   shown.sort((a, b) => orders[element("sort").value](a, b) || a.index - b.index);
   list.replaceChildren(...shown.map(rowOf));
   const [hint, nothing] = notes[view()];
+  element("forget").hidden = view() !== "changed" || all.length === 0;
   element("note").textContent =
     shown.length > 0 ? hint : all.length > 0 ? "No clip is like that." : nothing;
   if (!shown.includes(current)) setCurrent(shown[0] ?? null);
@@ -160,7 +161,6 @@ function count() {
   document.querySelectorAll("#view b").forEach((node, i) => {
     node.textContent = figures[i].toLocaleString("en");
   });
-  element("forget").disabled = changed === 0;
   const now = JSON.stringify([...voices]);
   if (now === counted) return;
   counted = now;

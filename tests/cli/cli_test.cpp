@@ -25,7 +25,7 @@ TEST(CommandLine, NothingToDoIsAnError) {
 
 TEST(CommandLine, UnknownWordsGetTheNearestKnown) {
   EXPECT_THAT(usage_error({"trian", "run.yaml"}), HasSubstr("did you mean train?"));
-  EXPECT_THAT(usage_error({"dance"}), HasSubstr("use one of prep, train"));
+  EXPECT_THAT(usage_error({"dance"}), HasSubstr("use one of curate, prep, train"));
   EXPECT_THAT(usage_error({"train", "run.yaml", "--dryrun"}),
               AllOf(HasSubstr("'--dryrun'"), HasSubstr("did you mean --dry-run?")));
   EXPECT_THAT(usage_error({"prep", "run.yaml", "another.yaml"}), HasSubstr("another.yaml"));
